@@ -1,0 +1,86 @@
+# edge-agent. `make demo` shows the whole thing; `make test` proves it. Both set everything up themselves.
+SHELL := /bin/bash
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+TFLITE := .venv-tflite
+BOTH := .venv-both
+BIN := $(VENV)/bin
+PIP := -m pip install --disable-pip-version-check --quiet
+LOCK := $(BIN)/uv pip compile --quiet --generate-hashes --no-header --universal
+SHELL_FILES := $(shell git ls-files '*.sh' .ci/run)
+
+.PHONY: help setup packages test test-unit test-tflite test-both test-wheel test-system lint format bench demo docs lock wheel clean
+
+help:  ## list what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+setup: $(VENV)/.done  ## the virtual environment for all else
+
+$(VENV)/.done: requirements/dev.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python $(PIP) --require-hashes -r requirements/dev.txt
+	$(BIN)/python $(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(TFLITE)/.done: requirements/tflite-runtime.txt requirements/test.txt pyproject.toml
+	$(PYTHON) -m venv $(TFLITE)
+	$(TFLITE)/bin/python $(PIP) --require-hashes -r requirements/tflite-runtime.txt -r requirements/test.txt
+	@touch $@
+
+$(BOTH)/.done: requirements/both.txt requirements/test.txt pyproject.toml
+	$(PYTHON) -m venv $(BOTH)
+	$(BOTH)/bin/python $(PIP) --require-hashes -r requirements/both.txt -r requirements/test.txt
+	@touch $@
+
+packages:  ## system packages that the tests need (root or sudo)
+	@bash tests/packages.sh
+
+test: setup lint test-unit test-tflite test-both test-wheel  ## everything but the long lanes
+
+test-unit: setup packages  ## every test of the default runtime, real broker and cameras included
+	$(BIN)/python -m pytest -q -m "not system"
+
+test-tflite: $(TFLITE)/.done  ## the model's street on tflite-runtime, in its own environment
+	$(TFLITE)/bin/python -m pytest -q -m "not system and not broker" $(RUNTIME_TESTS)
+
+test-both: $(BOTH)/.done  ## both runtimes side by side: parity
+	$(BOTH)/bin/python -m pytest -q tests/test_parity.py tests/test_infer_backend.py
+
+RUNTIME_TESTS := $(wildcard tests/test_infer*.py tests/test_model*.py tests/test_pre*.py tests/test_post*.py tests/test_coco*.py tests/test_cli*.py tests/test_service*.py)
+
+test-wheel: setup wheel  ## the wheel in an empty environment looks at a picture
+	bash tests/wheel.sh dist $(PYTHON)
+
+test-system: setup  ## the long lanes: a VM with a kernel camera
+	$(BIN)/python -m pytest -q -m system --timeout 1800 tests/system
+
+lint: setup  ## ruff, mypy --strict, shellcheck
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/shellcheck $(SHELL_FILES)
+
+format: setup  ## rewrite the code in its style
+	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+bench: setup  ## speed, memory and start, side by side with the bare runtime
+	$(BIN)/python -m bench
+
+docs: setup  ## generated pages
+	$(BIN)/python -m tools.reference
+
+wheel: setup  ## dist/*.whl
+	rm -rf dist
+	$(BIN)/python -m build --wheel --no-isolation --outdir dist . >/dev/null
+
+lock:  ## new locked requirements from pyproject.toml
+	$(LOCK) --python-version 3.11 pyproject.toml -o requirements/agent.txt
+	$(LOCK) --python-version 3.11 pyproject.toml --group dev -o requirements/dev.txt -c requirements/agent.txt
+	$(LOCK) --python-version 3.11 --group test -o requirements/test.txt -c requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --generate-hashes --no-header --python-version 3.11 --extra tflite-runtime \
+	  pyproject.toml -o requirements/both.txt
+	$(BIN)/uv pip compile --quiet --generate-hashes --no-header --python-version 3.11 --extra tflite-runtime \
+	  --no-emit-package ai-edge-litert --no-emit-package ml-dtypes pyproject.toml -o requirements/tflite-runtime.txt
+
+clean:  ## remove what was made
+	rm -rf $(VENV) $(TFLITE) $(BOTH) .cache dist build

@@ -1,0 +1,42 @@
+"""Every setting: typed, with a sentence and a unit, read from one TOML file.
+
+In: a path, or nothing. Out: a frozen :class:`Config`. Unknown keys are refused by name with the nearest known one; a
+wrong type or range is refused with the key, the fault and what is allowed. Nothing here touches a device.
+
+``edge-agent config explain`` and ``docs/settings.md`` are made from the same tables.
+"""
+
+from agent.config.explain import Setting, settings, template
+from agent.config.load import convert, digest, load, override, parse, to_toml
+from agent.config.tables import (
+    CameraConfig,
+    Config,
+    DeviceConfig,
+    LogConfig,
+    MeasureConfig,
+    ModelConfig,
+    MqttConfig,
+    RuntimeConfig,
+    ZoneConfig,
+)
+
+__all__ = [
+    "CameraConfig",
+    "Config",
+    "DeviceConfig",
+    "LogConfig",
+    "MeasureConfig",
+    "ModelConfig",
+    "MqttConfig",
+    "RuntimeConfig",
+    "Setting",
+    "ZoneConfig",
+    "convert",
+    "digest",
+    "load",
+    "override",
+    "parse",
+    "settings",
+    "template",
+    "to_toml",
+]

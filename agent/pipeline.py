@@ -1,0 +1,186 @@
+"""The street: carries one frame from the camera to a finished result.
+
+``load_model`` makes the stages of one model; ``Pipeline.step`` walks a frame through them. The only file that knows the
+stages. Runs on the main thread; preprocess runs on the camera's, because there it overlaps with ``invoke``: with
+preprocess on the main thread the same clip ran at 0.94 of the speed (``make bench``, docs/performance.md).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from agent.camera import Camera
+from agent.config import Config
+from agent.errors import ConfigError, ModelError
+from agent.infer import Detector, choose_backend, prove
+from agent.measure import Meter
+from agent.model import anchors, describe, read_labels
+from agent.postprocess import Postprocessor
+from agent.preprocess import Preprocessor
+from agent.records import (
+    Detections,
+    FrameResult,
+    Heads,
+    Labels,
+    ModelCard,
+    ModelInfo,
+    Outputs,
+    Pixels,
+    Placement,
+    StageTimes,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One model, ready: the three stages that belong to it, and what is known of it.
+
+    Attributes:
+        info: name, version and hash, for telemetry.
+        path: the .tflite file.
+        notes: what was assumed because the file does not say it, one sentence each.
+    """
+
+    info: ModelInfo
+    path: Path
+    card: ModelCard
+    labels: Labels
+    detector: Detector
+    preprocess: Preprocessor
+    postprocess: Postprocessor
+    notes: tuple[str, ...]
+
+    def detect(self, pixels: Pixels) -> Detections:
+        """The objects of one picture."""
+        outputs = self.detector.invoke(self.preprocess(pixels))
+        return self.postprocess(outputs, self.preprocess.place(*pixels.shape[:2]))
+
+
+def load_model(config: Config, *, name: str = "", version: str = "") -> Model:
+    """Read, prove in a child process, and load the model that the settings name.
+
+    Args:
+        config: its ``model.path`` names the file.
+        name: what the model is called; the file's name when empty.
+        version: its version, where a bundle says one.
+
+    Raises:
+        ConfigError: no model is named, or a setting contradicts the model.
+        ModelError: the file is damaged or no detector.
+        UnavailableError: the runtime or the delegate is not there.
+    """
+    if not config.model.path:
+        raise ConfigError("model.path: no model is named; give --model FILE.tflite, or set it in the configuration")
+    path = Path(config.model.path)
+    card = describe(path)
+    heads = _heads(path, card, config.model.heads)
+    num_classes = _num_classes(card, heads)
+    labels = read_labels(
+        Path(config.model.labels) if config.model.labels else None,
+        card.embedded_labels,
+        num_classes=num_classes,
+        offset=config.model.label_offset,
+    )
+    # Everything that reads settings comes before the child process: a wrong setting should be told at once.
+    preprocess = Preprocessor(card, config.model, config.zones)
+    postprocess = Postprocessor(
+        config.model, labels, config.zones, heads=heads, anchors=anchors(heads) if heads else None
+    )
+    backend = choose_backend(config.runtime.backend)
+    prove(path, card, config.runtime)
+    detector = Detector(path, card, backend, config.runtime)
+    detector.warm()
+    card = replace(card, num_classes=num_classes)
+    notes = _notes(preprocess, labels, card)
+    return Model(_info(card, name or path.stem, version), path, card, labels, detector, preprocess, postprocess, notes)
+
+
+def _info(card: ModelCard, name: str, version: str) -> ModelInfo:
+    shape = "x".join(str(size) for size in card.input.shape[1:])
+    return ModelInfo(name, version, card.sha256, f"{card.input.dtype} {shape}", card.num_classes)
+
+
+def _heads(path: Path, card: ModelCard, setting: Heads | None) -> Heads | None:
+    if card.is_decoded:
+        if setting is not None:
+            raise ConfigError(f"model.heads: {path} decodes its own boxes; take the setting away")
+        return None
+    heads = setting or card.heads
+    if heads is None:
+        raise ModelError(
+            f"{path}: has raw heads and does not carry their anchors; describe them in [model.heads] (docs/models.md)"
+        )
+    declared, laid_out = card.boxes.shape[1], len(anchors(heads))
+    if declared > 1 and declared != laid_out:
+        raise ConfigError(f"model.heads: lays out {laid_out} anchors, but {path} has {declared}")
+    return heads
+
+
+def _num_classes(card: ModelCard, heads: Heads | None) -> int | None:
+    if heads is None or card.scores.shape[-1] < 1:
+        return card.num_classes
+    columns = card.scores.shape[-1]
+    return columns - 1 if heads.background else columns
+
+
+def _notes(preprocess: Preprocessor, labels: Labels, card: ModelCard) -> tuple[str, ...]:
+    notes = []
+    if "assumed" in preprocess.normalization.origin:
+        notes.append(f"input: {preprocess.normalization.origin}")
+    if not labels.names:
+        notes.append("labels: none given and none in the model; classes are shown by number")
+    elif card.num_classes is None and card.is_decoded:
+        notes.append("labels: the model does not say how many classes it has; the label file could not be checked")
+    return tuple(notes)
+
+
+class Pipeline:
+    """Walks frames down the street; owns nothing but the order.
+
+    Args:
+        camera: started by whoever owns it.
+        model: the stages of one model.
+        meter: takes each frame's times.
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, camera: Camera, model: Model, meter: Meter, clock: Callable[[], float] = time.monotonic) -> None:
+        self._camera, self._meter, self._clock = camera, meter, clock
+        self._preprocess, self._invoke, self._postprocess = model.preprocess, model.detector.invoke, model.postprocess
+        self._placement = Placement(0, 0)
+
+    def step(self, timeout_s: float) -> FrameResult | None:
+        """Carry the newest frame through; None when no frame came within ``timeout_s``.
+
+        Raises:
+            ModelError: the model gave up on the frame.
+        """
+        frame = self._camera.read(timeout_s)
+        if frame is None:
+            return None
+        clock = self._clock
+        begin = clock()
+        tensor = self._preprocess(frame.pixels) if frame.tensor is None else frame.tensor
+        prepared = clock()
+        outputs = self._invoke(tensor)
+        invoked = clock()
+        detections = self._decode(outputs, frame.pixels)
+        ended = clock()
+        times = StageTimes(
+            age_s=ended - frame.captured_s,
+            preprocess_s=frame.preprocess_s + prepared - begin,
+            invoke_s=invoked - prepared,
+            postprocess_s=ended - invoked,
+        )
+        self._meter.frame(times, len(detections))
+        return FrameResult(frame, detections, times)
+
+    def _decode(self, outputs: Outputs, pixels: Pixels) -> Detections:
+        height, width = pixels.shape[:2]
+        placement = self._placement
+        if placement.frame_width != width or placement.frame_height != height:
+            placement = self._placement = self._preprocess.place(height, width)
+        return self._postprocess(outputs, placement)

@@ -1,0 +1,104 @@
+"""Postprocess: the model's answer -> ``Detections`` in frame pixels. Pure.
+
+Two kinds of answer come in: what ``TFLite_Detection_PostProcess`` has decoded and suppressed inside the graph, and raw
+heads, decoded here against the anchors (``decode``) and suppressed class by class (``nms``). Then the same for both:
+thresholds, size, classes and zones (``filters``), and the way back into frame pixels.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from agent.config import ModelConfig, ZoneConfig
+from agent.errors import ConfigError, ModelError
+from agent.postprocess.decode import candidates, decode_boxes
+from agent.postprocess.filters import Filters
+from agent.postprocess.nms import class_wise_nms
+from agent.records import Detections, FloatArray, Heads, IntArray, Labels, Outputs, Placement
+
+__all__ = ["Postprocessor", "candidates", "class_wise_nms", "decode_boxes"]
+
+_MOST_CLASSES = 1_000_000
+"""A class number beyond is damage, and need not fit an int32."""
+
+
+class Postprocessor:
+    """Turns one model's answers into detections.
+
+    Args:
+        config: thresholds and limits.
+        labels: class names, for the settings that name classes.
+        zones: include and exclude polygons.
+        heads: how raw heads are coded; None for a model that decodes its own boxes.
+        anchors: float32 (n, 4), centre x, centre y, width, height, with ``heads``.
+
+    Raises:
+        ConfigError: a setting names a class that the labels do not have.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        labels: Labels,
+        zones: list[ZoneConfig] | None = None,
+        *,
+        heads: Heads | None = None,
+        anchors: FloatArray | None = None,
+    ) -> None:
+        self._filters = Filters(config, labels, zones or [])
+        self._iou, self._most = config.iou_threshold, config.max_detections
+        self._heads, self._anchors = heads, anchors
+
+    def __call__(self, outputs: Outputs, placement: Placement) -> Detections:
+        """The objects of one frame, best first.
+
+        Raises:
+            ModelError: raw heads and anchors do not belong together.
+        """
+        if outputs.classes is not None and outputs.count is not None:
+            boxes, scores, classes = self._chosen(outputs.boxes, outputs.scores, outputs.classes, outputs.count)
+        else:
+            boxes, scores, classes = self._suppressed(outputs)
+        if not len(scores):
+            return Detections.empty()
+        found = Detections(placement.to_frame(boxes), np.minimum(scores, 1.0), classes)
+        return self._filters(found, placement, self._most)
+
+    def _chosen(
+        self, boxes: FloatArray, scores: FloatArray, classes: FloatArray, count: FloatArray
+    ) -> tuple[FloatArray, FloatArray, IntArray]:
+        """Of the first ``count``, those that reach their threshold, best first, without what is no number.
+
+        Few of the ten or a hundred rows do, so the threshold comes first and the rest works on those few.
+
+        Raises:
+            ModelError: the count is no number.
+        """
+        said = float(count.reshape(-1)[0])
+        if not math.isfinite(said):
+            raise ModelError(f"the model says that it found {said} objects; the file is damaged")
+        many = max(int(said), 0)
+        keep = np.flatnonzero(scores[0, :many] >= self._filters.lowest)
+        boxes, scores, classes = boxes[0].take(keep, 0), scores[0].take(keep), classes[0].take(keep)
+        real = np.isfinite(boxes).all(axis=1) & np.isfinite(scores) & (classes >= 0) & (classes <= _MOST_CLASSES)
+        if not real.all():
+            boxes, scores, classes = boxes[real], scores[real], classes[real]
+        numbers = classes.astype(np.int32)
+        order = self._filters.above(scores, numbers)
+        return boxes.take(order, 0), scores.take(order), numbers.take(order)
+
+    def _suppressed(self, outputs: Outputs) -> tuple[FloatArray, FloatArray, IntArray]:
+        if self._heads is None or self._anchors is None:
+            raise ConfigError("model.heads: this model has raw heads; give their anchors (docs/models.md)")
+        if outputs.boxes.shape[1] != len(self._anchors):
+            raise ModelError(f"model.heads: {len(self._anchors)} anchors, but the model has {outputs.boxes.shape[1]}")
+        anchor, classes, scores = candidates(outputs.scores[0], self._heads, self._filters.thresholds)
+        with np.errstate(over="ignore", invalid="ignore"):
+            boxes = decode_boxes(outputs.boxes[0][anchor], self._anchors[anchor], self._heads)
+        real = np.isfinite(boxes).all(axis=1)
+        boxes, scores, classes = boxes[real], scores[real], classes[real]
+        # Not cut to max_detections yet: the best ones may lie in an excluded zone.
+        kept = class_wise_nms(boxes, scores, classes, self._iou, len(scores))
+        return boxes[kept], scores[kept], classes[kept]

@@ -1,0 +1,18 @@
+"""Stage 8: telemetry to an MQTT broker. In: records, from any thread. Out: the contract's payloads.
+
+Ways through this room::
+
+    Publisher -> inbox -> intake -> cards (last values)     -> session -> link -> broker
+                                 -> outbox (what must arrive) ^
+
+``publisher`` is the front and owns the thread ``mqtt``; ``network`` is that thread's loop; ``session`` judges what is
+said next; ``paho_link`` is the only file that knows paho-mqtt. ``contract`` and ``topics`` are what other programs may
+rely on. Without a broker everything is taken in all the same and waits, within ``mqtt.queue_bytes``.
+"""
+
+from agent.publish.probe import check
+from agent.publish.publisher import Publisher
+from agent.publish.status import PublisherStatus
+from agent.publish.topics import TOPICS, decode, metric_dictionary, schemas
+
+__all__ = ["TOPICS", "Publisher", "PublisherStatus", "check", "decode", "metric_dictionary", "schemas"]

@@ -1,0 +1,48 @@
+"""The number of the connection, kept over restarts: will and birth carry the same one.
+
+A file of a few bytes, written once for each connection that came about, by rename: a cut leaves the old or the new
+number. A lost file starts at 1 again, which a reader survives: it compares ``boot`` and ``conn`` for being equal.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+log = logging.getLogger("agent.publish")
+
+FILE_NAME = "mqtt-conn"
+
+
+class ConnCounter:
+    """Counts connections; in ``state_dir`` when there is one, else from ``last`` in memory."""
+
+    def __init__(self, state_dir: Path | None = None, last: int = 0) -> None:
+        self._path = state_dir / FILE_NAME if state_dir else None
+        self._last = max(last, self._read())
+
+    @property
+    def next(self) -> int:
+        """The number for the next attempt; the same one until :meth:`used`."""
+        return self._last + 1
+
+    def used(self) -> None:
+        """The broker took the connection: its number is spent."""
+        self._last += 1
+        if self._path is not None:
+            self._write(self._path)
+
+    def _read(self) -> int:
+        try:
+            return max(0, int(self._path.read_text())) if self._path else 0
+        except (OSError, ValueError):
+            return 0
+
+    def _write(self, path: Path) -> None:
+        fresh = path.with_suffix(".new")
+        try:
+            fresh.write_text(f"{self._last}\n")
+            fresh.replace(path)
+        except OSError as error:
+            log.warning("cannot keep the connection number in %s (%s): it starts anew with the agent", path, error)
+            self._path = None

@@ -1,0 +1,114 @@
+"""Tries the broker as ``edge-agent check`` does: connect, log in, publish one probe, wait for its acknowledgement."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from agent.config import MqttConfig
+from agent.errors import BrokerError
+from agent.publish import reasons, translate
+from agent.publish.access import Access, read_access
+from agent.publish.link import Accepted, Acked, Closed, Link, LinkEvent, Refused
+from agent.publish.network import UNSUPPORTED_VERSION, Version
+from agent.publish.paho_link import PahoLink
+from agent.publish.stamp import Stamper, new_boot, wall_clock
+from agent.publish.topics import Names
+from agent.publish.wake import Wake
+
+PROBE = "e/check"
+
+
+class _OtherVersionError(BrokerError):
+    """Perhaps the broker speaks another version of MQTT."""
+
+
+def check(
+    config: MqttConfig,
+    *,
+    site: str,
+    device: str,
+    credentials_dir: Path | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> str:
+    """One sentence about a broker that takes our messages.
+
+    Connects under a client id of its own, so that a running agent is not thrown out.
+
+    Raises:
+        ConfigError: a certificate, key or password file is unreadable or invalid.
+        BrokerError: why the broker cannot be reached, refuses us, or refuses the probe.
+    """
+    if not config.host:
+        return "no broker is set (mqtt.host): telemetry stays on the board"
+    names = Names(site, device)
+    access = read_access(config, credentials_dir)
+    try:
+        _try(access, names, 5, clock)
+    except _OtherVersionError as error:
+        return _check_old(access, names, clock, error)
+    return f"{access.where} takes our messages (MQTT 5; a probe to {names.topic(PROBE)} was acknowledged)"
+
+
+def _check_old(access: Access, names: Names, clock: Callable[[], float], first: BrokerError) -> str:
+    try:
+        _try(access, names, 4, clock)
+    except _OtherVersionError:
+        raise BrokerError(str(first)) from None
+    doubt = "this version does not tell whether its access rules let the probe through"
+    return f"{access.where} takes our messages (MQTT 3.1.1: {doubt})"
+
+
+def _try(access: Access, names: Names, version: Version, clock: Callable[[], float]) -> None:
+    link = PahoLink(access, client_id=f"{names.client_id}.check", version=version, wake=Wake(), will=None)
+    try:
+        link.open()
+    except (OSError, ValueError) as error:
+        raise BrokerError(reasons.of_error(error, access)) from None
+    try:
+        _log_in(link, access, clock)
+        _publish(link, access, names, clock)
+    finally:
+        link.close()
+
+
+def _log_in(link: Link, access: Access, clock: Callable[[], float]) -> None:
+    event = _wait_for((Accepted, Refused), link, access, clock)
+    match event:
+        case Refused() if event.code == UNSUPPORTED_VERSION:
+            raise _OtherVersionError(reasons.of_refusal(event.code, event.name, access))
+        case Refused():
+            raise BrokerError(reasons.of_refusal(event.code, event.name, access))
+        case Closed():
+            raise _OtherVersionError(reasons.of_early_close(event.detail, access))
+        case None:
+            raise _OtherVersionError(reasons.of_silence(access))
+
+
+def _publish(link: Link, access: Access, names: Names, clock: Callable[[], float]) -> None:
+    stamper = Stamper(device=names.device, boot=new_boot(), clock=clock, wall=wall_clock)
+    body = msgspec.json.encode(translate.event(stamper.stamp("e"), "check", {}))
+    link.publish(names.topic(PROBE), body, qos=1, retain=False)
+    event = _wait_for((Acked,), link, access, clock)
+    match event:
+        case Acked() if event.refusal:
+            who = f"user {access.username!r}" if access.username else "a connection without user name"
+            topic = names.topic("#")
+            raise BrokerError(f"{access.where} does not let {who} publish to {topic} ({event.refusal}): check its ACL")
+        case Closed():
+            raise BrokerError(reasons.of_close(event.detail, access))
+        case None:
+            raise BrokerError(f"{access.where} acknowledges nothing within {access.timeout_s:g} s: does it hang?")
+
+
+def _wait_for(kinds: tuple[type, ...], link: Link, access: Access, clock: Callable[[], float]) -> LinkEvent | None:
+    """The first event of these kinds, or the end of the connection; None when neither comes in time."""
+    by_s = clock() + access.timeout_s
+    while clock() < by_s:
+        for event in link.poll(by_s - clock()):
+            if isinstance(event, (*kinds, Closed)):
+                return event
+    return None

@@ -1,0 +1,233 @@
+"""What is said to the broker, in which order, and what came back: the judgement of the mqtt thread, without I/O.
+
+Cards (last values) go first, then rows of the outbox, which leave it only when the broker has acknowledged them. At
+most ``window`` messages are unacknowledged at a time; one that stays so past its deadline makes the connection
+overdue, whatever the socket says: QoS 1 is only ever repeated on a new connection.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agent.publish import stored
+from agent.publish.cards import Cards
+from agent.publish.contract import QueueCard, StateName, Totals
+from agent.publish.inbox import Inbox, StateChange
+from agent.publish.intake import Intake
+from agent.publish.link import Accepted, Acked, Link, Received, Subscribed, Will
+from agent.publish.outbox import Outbox
+from agent.publish.selfwatch import SelfWatch
+from agent.publish.stamp import Stamper
+from agent.publish.topics import BY_CLASS, Names, is_ident, packet_bytes
+
+log = logging.getLogger("agent.publish")
+
+ACK_DEADLINE_S = 15.0
+REPAIR_PAUSE_S = 5.0
+"""Between two repairs of our state: who else writes there must not make us write for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flight:
+    """An unacknowledged message; ``number`` is its row in the outbox, None for a card."""
+
+    cls: str
+    deadline_s: float
+    number: int | None = None
+
+
+class Session:
+    """Owned by the mqtt thread; outlives connections, and the thread itself should it die."""
+
+    def __init__(
+        self,
+        names: Names,
+        outbox: Outbox,
+        stamper: Stamper,
+        clock: Callable[[], float],
+        ack_deadline_s: float = ACK_DEADLINE_S,
+    ) -> None:
+        self.refusals: dict[str, str] = {}
+        self.rivals = 0
+        self._names = names
+        self._outbox = outbox
+        self._stamper = stamper
+        self._clock = clock
+        self._ack_deadline_s = ack_deadline_s
+        self._cards = Cards(names, stamper)
+        self._intake = Intake(names, stamper, self._cards, outbox, clock)
+        self._watch = SelfWatch(stamper.boot)
+        self._flights: dict[int, Flight] = {}
+        self._limits: Accepted | None = None
+        self._repair_from_s: float | None = None
+        self._repaired_s = -REPAIR_PAUSE_S
+        self._published = self._acked = 0
+        self._refused: Counter[str] = Counter()
+        self._bytes_out: Counter[str] = Counter()
+
+    def take_in(self, inbox: Inbox) -> None:
+        """Takes in what was handed over so far, and counts what was lost on the way."""
+        for cls, count in inbox.take_losses().items():
+            self._outbox.count_dropped(cls, count)
+        for _ in range(len(inbox)):
+            item = inbox.pop()
+            if item is not None:
+                self._intake.take(item)
+
+    def recover(self) -> None:
+        """The thread died over something: it is not tried again."""
+        self._intake.recover()
+
+    def will(self, conn: int) -> Will:
+        """What the broker shall say when the connection ``conn`` dies without a goodbye."""
+        return self._cards.will(conn)
+
+    def say(self, state: StateName) -> None:
+        """Sets the state from within: the last one, ``offline``."""
+        self._cards.set_state(StateChange(state))
+
+    def begin(self, link: Link, limits: Accepted, conn: int) -> None:
+        """The broker let us in: watch ourselves, and say everything that it may have forgotten."""
+        self._limits = limits
+        self._stamper.conn = conn
+        self._cards.all_due()
+        link.subscribe([self._names.topic("state"), self._names.topic("a/+")])
+        self.pump(link)
+
+    def end(self) -> None:
+        """The connection is gone: what was not acknowledged waits again."""
+        self._limits = None
+        self._repair_from_s = None
+        self._flights.clear()
+        self._outbox.requeue()
+
+    def pump(self, link: Link) -> None:
+        """Sends what may be sent now."""
+        self._repair()
+        while self._limits and len(self._flights) < self._limits.window:
+            if not (self._send_card(link) or self._send_row(link, self._limits)):
+                break
+
+    def on_event(self, event: Acked | Subscribed | Received) -> None:
+        """Takes in what the broker sent."""
+        match event:
+            case Acked():
+                self._on_ack(event)
+            case Received():
+                self._on_message(event)
+            case Subscribed() if event.refusal:
+                log.warning("the broker lets us not read our own topics (%s): it may keep a stale state", event.refusal)
+
+    def on_rival(self) -> None:
+        """Somebody else connects as this device."""
+        self.rivals += 1
+        if self.rivals == 1:
+            log.error(
+                "another client connects as %s: do two boards share device.site and device.id?", self._names.client_id
+            )
+
+    def is_overdue(self) -> bool:
+        """An acknowledgement is missing for too long."""
+        return any(flight.deadline_s < self._clock() for flight in self._flights.values())
+
+    def is_idle(self) -> bool:
+        """Everything was said and acknowledged."""
+        return not self._flights and not self._cards.is_due() and not self._outbox.counts().rows
+
+    def is_state_said(self) -> bool:
+        """The broker knows our present state."""
+        return not self._cards.is_due("state") and all(flight.cls != "state" for flight in self._flights.values())
+
+    def queue(self) -> QueueCard:
+        """What waits for the broker."""
+        counts = self._outbox.counts()
+        age_s = self._clock() - counts.oldest_s if counts.oldest_s is not None else 0.0
+        return QueueCard(rows=counts.rows, bytes=counts.bytes, oldest_s=round(age_s, 1))
+
+    def totals(self) -> Totals:
+        """The counters since the agent's start."""
+        counts = self._outbox.counts()
+        return Totals(
+            published=self._published,
+            acked=self._acked,
+            merged=counts.merged,
+            dropped=counts.dropped,
+            refused=dict(self._refused),
+            bytes_out=dict(self._bytes_out),
+        )
+
+    def _send_card(self, link: Link) -> bool:
+        if not self._cards.is_due():
+            return False
+        message = self._cards.next(self.queue(), self.totals())
+        if message is not None:
+            self._send(link, message.cls, message.topic, message.body, None)
+        return message is not None
+
+    def _send_row(self, link: Link, limits: Accepted) -> bool:
+        taken = self._outbox.next()
+        if taken is None:
+            return False
+        number, row = taken
+        body = stored.to_wire(row)
+        if packet_bytes(row.topic, body, qos=1) > limits.max_packet_bytes:
+            self._outbox.give_up(number)
+            log.warning("%s: the broker takes no more than %d bytes: dropped", row.topic, limits.max_packet_bytes)
+        else:
+            self._send(link, row.cls, row.topic, body, number)
+        return True
+
+    def _send(self, link: Link, cls: str, topic: str, body: bytes, number: int | None) -> None:
+        line = BY_CLASS[cls]
+        mid = link.publish(topic, body, line.qos, line.retain)
+        self._published += 1
+        self._bytes_out[cls] += packet_bytes(topic, body, line.qos)
+        if line.qos:
+            self._flights[mid] = Flight(cls, self._clock() + self._ack_deadline_s, number)
+
+    def _on_ack(self, event: Acked) -> None:
+        flight = self._flights.pop(event.mid, None)
+        if flight is None:
+            return
+        if flight.number is not None:
+            self._outbox.acked(flight.number)
+        if event.refusal:
+            self._on_refusal(flight.cls, event.refusal)
+            return
+        self._acked += 1
+        if flight.cls == "state":
+            self._watch.shown()
+        if self.refusals.pop(flight.cls, None):
+            log.info("the broker takes %s again", self._names.topic(BY_CLASS[flight.cls].pattern))
+
+    def _on_refusal(self, cls: str, name: str) -> None:
+        self._refused[cls] += 1
+        if cls not in self.refusals:
+            topic = self._names.topic(BY_CLASS[cls].pattern)
+            self.refusals[cls] = f"the broker does not let us publish to {topic} ({name}): check its access rules"
+            log.error("%s", self.refusals[cls])
+
+    def _on_message(self, event: Received) -> None:
+        if event.topic == self._names.topic("state"):
+            self._on_state(event.body)
+            return
+        alarm_id = event.topic.removeprefix(self._names.topic("a/"))
+        is_stale = event.retained and event.body and alarm_id not in self._cards.alarms  # from a former life
+        if is_stale and is_ident(alarm_id):
+            self._intake.clear_alarm(alarm_id)
+
+    def _on_state(self, body: bytes) -> None:
+        finding = self._watch.look(body, self._cards.state_name)
+        if finding == "rival":
+            self.on_rival()
+        if finding != "fine" and self.is_state_said():
+            self._repair_from_s = max(self._clock(), self._repaired_s + REPAIR_PAUSE_S)
+
+    def _repair(self) -> None:
+        if self._repair_from_s is not None and self._clock() >= self._repair_from_s:
+            self._repair_from_s = None
+            self._repaired_s = self._clock()
+            self._cards.say_again("state")

@@ -1,0 +1,65 @@
+"""Who says it, when, and which one it is: the envelope's fields.
+
+Owned by the mqtt thread. Durations come from the monotonic clock; the wall clock only labels.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from agent.publish.contract import VERSION, Clock, Stamp
+
+UNSYNCED_BEFORE_S = 1_704_067_200.0
+"""2024-01-01 UTC. A board without a battery clock starts in 1970 or at its image's date, until it learns the time."""
+
+
+def wall_clock() -> float:
+    """Unix time in seconds; a label, never a measure of how long something took."""
+    return time.clock_gettime(time.CLOCK_REALTIME)
+
+
+def new_boot() -> str:
+    """A word that no other start of an agent has: eight random hex digits."""
+    return secrets.token_hex(4)
+
+
+class Stamper:
+    """Hands out envelopes; ``seq`` rises by one for each of a delivery class.
+
+    Attributes:
+        conn: number of the connection that stamps are made under; 0 before the first.
+    """
+
+    def __init__(self, *, device: str, boot: str, clock: Callable[[], float], wall: Callable[[], float]) -> None:
+        self.conn = 0
+        self._device = device
+        self._boot = boot
+        self._clock = clock
+        self._wall = wall
+        self._last: Counter[str] = Counter()
+
+    @property
+    def boot(self) -> str:
+        """This start of the agent."""
+        return self._boot
+
+    def stamp(self, cls: str, at_s: float | None = None) -> Stamp:
+        """The next envelope of a delivery class, for what was so at ``at_s`` (monotonic; now, when not given)."""
+        self._last[cls] += 1
+        now_s = self._clock()
+        at_s = now_s if at_s is None else at_s
+        ts = self._wall() - (now_s - at_s)
+        clk: Clock = "ok" if ts >= UNSYNCED_BEFORE_S else "unsynced"
+        return Stamp(
+            v=VERSION,
+            id=self._device,
+            boot=self._boot,
+            conn=self.conn,
+            seq=self._last[cls],
+            ts=round(ts, 3),
+            clk=clk,
+            up=None if clk == "ok" else round(at_s, 3),
+        )

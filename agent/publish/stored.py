@@ -1,0 +1,173 @@
+"""Windows while they wait: two neighbours become one, and what is sent is slimmer than what is stored.
+
+A waiting ``m/perf`` keeps the sketch of every stage, so that merged percentiles are those of all the values (a mean of
+two p99s is no p99). On the wire only ``age`` and ``total`` carry theirs. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import accumulate
+from typing import Any
+
+import msgspec
+
+from agent.publish.contract import SKETCH_ACCURACY, Envelope, Perf, Sketch, Stage, Sys, Therm
+from agent.publish.outbox import Row
+from agent.publish.topics import BY_CLASS
+
+WIRE_SKETCHES = frozenset({"age", "total"})
+"""Stages whose sketch travels."""
+
+_GAMMA = (1.0 + SKETCH_ACCURACY) / (1.0 - SKETCH_ACCURACY)
+
+
+def to_wire(row: Row) -> bytes:
+    """The payload as it is sent."""
+    if row.cls != "m/perf":
+        return row.body
+    perf = msgspec.json.decode(row.body, type=Perf)
+    stages = {name: _slim(name, stage) for name, stage in perf.stages.items()}
+    return msgspec.json.encode(msgspec.structs.replace(perf, stages=stages))
+
+
+def merge_rows(older: Row, newer: Row) -> Row | None:
+    """One row that stands for both windows; None across a change of what the clock means."""
+    payload = BY_CLASS[older.cls].payload
+    first, second = (msgspec.json.decode(row.body, type=payload) for row in (older, newer))
+    if first.clk != second.clk:
+        return None
+    body = msgspec.json.encode(merge(first, second))
+    return replace(older, body=body, seq_last=newer.seq_last)
+
+
+def merge(first: Envelope, second: Envelope) -> Envelope:
+    """Two windows of one kind as one; its ``ts`` and ``seq`` are the second's.
+
+    Raises:
+        TypeError: they are no windows, or not of one kind.
+    """
+    if isinstance(first, Perf) and isinstance(second, Perf):
+        merged: Envelope = _merge_perf(first, second)
+    elif isinstance(first, Sys) and isinstance(second, Sys):
+        merged = _merge_sys(first, second)
+    elif isinstance(first, Therm) and isinstance(second, Therm):
+        merged = _merge_therm(first, second)
+    else:
+        raise TypeError(f"cannot merge {type(first).__name__} and {type(second).__name__}")
+    return msgspec.structs.replace(merged, seq_first=first.seq_first or first.seq)
+
+
+def percentile(sketch: Sketch, quantile: float) -> float:
+    """The value at a quantile (0 to 1), within the sketch's accuracy: the middle of the bucket it falls into.
+
+    >>> round(percentile(Sketch(offset=0, counts=(1, 0, 3)), 0.5), 3)
+    1.03
+    """
+    rank = quantile * (sketch.zero + sum(sketch.counts) - 1)
+    if rank < sketch.zero:
+        return 0.0
+    reached = accumulate(sketch.counts, initial=sketch.zero)
+    bucket = next(i for i, total in enumerate(reached) if total > rank) - 1
+    return float(2.0 * _GAMMA ** (sketch.offset + bucket) / (1.0 + _GAMMA))
+
+
+def _slim(name: str, stage: Stage) -> Stage:
+    return stage if name in WIRE_SKETCHES else msgspec.structs.replace(stage, sketch=None)
+
+
+def _merge_perf(first: Perf, second: Perf) -> Perf:
+    window_s = first.window_s + second.window_s
+    frames = first.frames + second.frames
+    return msgspec.structs.replace(
+        second,
+        window_s=round(window_s, 3),
+        frames=frames,
+        fps=round(frames / window_s, 3) if window_s > 0 else 0.0,
+        dropped=first.dropped + second.dropped,
+        detections=first.detections + second.detections,
+        stages=_merge_stages(first.stages, second.stages),
+    )
+
+
+def _merge_stages(first: dict[str, Stage], second: dict[str, Stage]) -> dict[str, Stage]:
+    both = {name: _merge_stage(first[name], second[name]) for name in first.keys() & second.keys()}
+    return dict(sorted((first | second | both).items()))
+
+
+def _merge_stage(first: Stage, second: Stage) -> Stage:
+    n = first.n + second.n
+    longest_s = max(first.max_s, second.max_s)
+    sketch = _merge_sketches(first.sketch, second.sketch)
+    p50_s, p90_s, p99_s = (min(percentile(sketch, q), longest_s) for q in (0.5, 0.9, 0.99))
+    return Stage(
+        n=n,
+        max_s=longest_s,
+        mean_s=round((first.mean_s * first.n + second.mean_s * second.n) / n, 6),
+        p50_s=round(p50_s, 6),
+        p90_s=round(p90_s, 6),
+        p99_s=round(p99_s, 6),
+        sketch=sketch,
+    )
+
+
+def _merge_sketches(first: Sketch | None, second: Sketch | None) -> Sketch:
+    if first is None or second is None:
+        raise TypeError("a stored window lacks a sketch")
+    offset = min(first.offset, second.offset)
+    end = max(first.offset + len(first.counts), second.offset + len(second.counts))
+    counts = [a + b for a, b in zip(_spread(first, offset, end), _spread(second, offset, end), strict=True)]
+    return Sketch(offset=offset, counts=tuple(counts), zero=first.zero + second.zero)
+
+
+def _spread(sketch: Sketch, offset: int, end: int) -> Sequence[int]:
+    """Its counts over the buckets ``offset`` to ``end``, zeros where it has none."""
+    before = sketch.offset - offset
+    return (*(0,) * before, *sketch.counts, *(0,) * (end - offset - before - len(sketch.counts)))
+
+
+def _merge_sys(first: Sys, second: Sys) -> Sys:
+    newest = {name: _newest(getattr(first, name), getattr(second, name)) for name in _SYS_GAUGES}
+    return msgspec.structs.replace(
+        second,
+        **newest,
+        n=first.n + second.n,
+        cpu_percent=_mean(first, second),
+        failed=first.failed | second.failed,
+    )
+
+
+_SYS_GAUGES = ("rss_bytes", "pss_bytes", "peak_rss_bytes", "available_bytes", "threads")
+_THERM_GAUGES = ("soc_celsius", "accelerator_celsius", "frequency_hz", "frequency_max_hz")
+
+
+def _merge_therm(first: Therm, second: Therm) -> Therm:
+    newest = {name: _newest(getattr(first, name), getattr(second, name)) for name in _THERM_GAUGES}
+    heat = [c for therm in (first, second) for c in (therm.soc_celsius, therm.soc_max_celsius) if c is not None]
+    return msgspec.structs.replace(
+        second,
+        **newest,
+        n=first.n + second.n,
+        soc_max_celsius=max(heat, default=None),
+        throttle_bits=_either(first.throttle_bits, second.throttle_bits),
+        under_voltage=_either(first.under_voltage, second.under_voltage),
+        throttled=_either(first.throttled, second.throttled),
+    )
+
+
+def _mean(first: Sys, second: Sys) -> float | None:
+    known = [(sys.cpu_percent, sys.n) for sys in (first, second) if sys.cpu_percent is not None]
+    total = sum(n for _, n in known)
+    return round(sum(percent * n for percent, n in known) / total, 1) if total else None
+
+
+def _newest(first: Any, second: Any) -> Any:
+    return first if second is None else second
+
+
+def _either(first: int | None, second: int | None) -> int | None:
+    """The bits set in either."""
+    if first is None:
+        return second
+    return first if second is None else first | second

@@ -1,0 +1,198 @@
+"""From the agent's records to the contract's payloads. Pure; figures are rounded to what they are good for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from agent.publish import contract
+from agent.publish.contract import Scalar, Stamp
+from agent.publish.topics import metric_dictionary
+from agent.records import (
+    BoardInfo,
+    BoardReading,
+    CameraStatus,
+    Health,
+    Identity,
+    ModelInfo,
+    PerfReport,
+    RuntimeInfo,
+    SketchBins,
+    StageStats,
+)
+
+MAX_TEXT = 500
+"""Longest sentence that travels, characters."""
+
+METRICS = metric_dictionary()
+
+
+def birth(stamp: Stamp, identity: Identity) -> contract.Birth:
+    """Who this agent is."""
+    return contract.Birth(
+        **stamp,
+        agent=identity.agent_version,
+        config_sha256=identity.config_sha256,
+        board=_board_card(identity.board),
+        metrics=METRICS,
+        commands={},
+        runtime=_runtime_card(identity.runtime) if identity.runtime else None,
+        model=_model_card(identity.model) if identity.model else None,
+    )
+
+
+def perf(stamp: Stamp, report: PerfReport) -> contract.Perf:
+    """One window, as it is stored: with the sketch of every stage."""
+    return contract.Perf(
+        **stamp,
+        window_s=_rounded(report.duration_s, 3),
+        frames=report.frames,
+        fps=_rounded(report.fps, 3),
+        dropped=report.dropped,
+        detections=report.detections,
+        stages={name: _stage(stats) for name, stats in report.stages.items() if stats.count},
+    )
+
+
+def sys(stamp: Stamp, reading: BoardReading) -> contract.Sys:
+    """Memory and load, and which sensors broke."""
+    process = reading.process
+    return contract.Sys(
+        **stamp,
+        rss_bytes=process.rss_bytes,
+        pss_bytes=process.pss_bytes,
+        peak_rss_bytes=process.peak_rss_bytes,
+        available_bytes=process.available_bytes,
+        cpu_percent=_optional(process.cpu_percent, 1),
+        threads=process.threads,
+        failed={sensor.name: _text(sensor.error) for sensor in reading.sensors if not sensor.ok},
+    )
+
+
+def has_heat(reading: BoardReading) -> bool:
+    """Whether this machine has anything to say in ``m/therm``."""
+    heat = reading.thermal
+    gauges = (heat.soc_celsius, heat.accelerator_celsius, heat.frequency_hz, heat.frequency_max_hz)
+    return any(value is not None for value in (*gauges, heat.throttle_bits, heat.under_voltage, heat.throttled))
+
+
+def therm(stamp: Stamp, reading: BoardReading) -> contract.Therm:
+    """Heat, clock and power."""
+    heat = reading.thermal
+    return contract.Therm(
+        **stamp,
+        soc_celsius=_optional(heat.soc_celsius, 1),
+        accelerator_celsius=_optional(heat.accelerator_celsius, 1),
+        frequency_hz=_optional(heat.frequency_hz, 0),
+        frequency_max_hz=_optional(heat.frequency_max_hz, 0),
+        throttle_bits=heat.throttle_bits,
+        under_voltage=heat.under_voltage,
+        throttled=heat.throttled,
+    )
+
+
+def health(stamp: Stamp, card: Health, queue: contract.QueueCard, totals: contract.Totals) -> contract.HealthCard:
+    """The last-value card, with what the publisher knows of itself."""
+    return contract.HealthCard(
+        **stamp,
+        uptime_s=_rounded(card.uptime_s, 1),
+        camera=_camera_card(card.camera),
+        queue=queue,
+        blind_s=_rounded(card.blind_s, 1),
+        **totals,
+        fps=_optional(card.fps, 2),
+        rss_bytes=card.board.process.rss_bytes,
+        soc_celsius=_optional(card.board.thermal.soc_celsius, 1),
+        throttle_bits=card.board.thermal.throttle_bits,
+    )
+
+
+def alarm(stamp: Stamp, alarm_id: str, message: str) -> contract.Alarm:
+    """An alarm that is active."""
+    return contract.Alarm(**stamp, alarm=alarm_id, message=_text(message))
+
+
+def event(stamp: Stamp, kind: str, data: Mapping[str, Scalar]) -> contract.Event:
+    """Something that happened."""
+    plain = {key: _text(value) if isinstance(value, str) else value for key, value in data.items()}
+    return contract.Event(**stamp, event=kind, data=plain)
+
+
+def state(stamp: Stamp, name: contract.StateName, reason: str) -> contract.State:
+    """Presence."""
+    return contract.State(**stamp, state=name, reason=_text(reason) or None)
+
+
+def _stage(stats: StageStats) -> contract.Stage:
+    return contract.Stage(
+        n=stats.count,
+        max_s=_rounded(stats.max_s, 6),
+        mean_s=_rounded(stats.mean_s, 6),
+        p50_s=_rounded(stats.p50_s, 6),
+        p90_s=_rounded(stats.p90_s, 6),
+        p99_s=_rounded(stats.p99_s, 6),
+        sketch=_sketch(stats.bins),
+    )
+
+
+def _sketch(bins: SketchBins) -> contract.Sketch:
+    """Raises ValueError for bins of another schema: they would merge into nonsense."""
+    if bins.relative_accuracy != contract.SKETCH_ACCURACY:
+        raise ValueError(f"a sketch of accuracy {bins.relative_accuracy}, where all have {contract.SKETCH_ACCURACY}")
+    return contract.Sketch(offset=bins.offset, counts=bins.counts, zero=bins.zero_count)
+
+
+def _board_card(board: BoardInfo) -> contract.BoardCard:
+    return contract.BoardCard(
+        model=board.model,
+        machine=board.machine,
+        cores=board.cores,
+        os=board.os,
+        kernel=board.kernel,
+        python=board.python,
+        memory_bytes=board.memory_bytes,
+    )
+
+
+def _runtime_card(runtime: RuntimeInfo) -> contract.RuntimeCard:
+    return contract.RuntimeCard(
+        backend=runtime.backend,
+        version=runtime.version,
+        num_threads=runtime.num_threads,
+        delegate=runtime.delegate or None,
+    )
+
+
+def _model_card(model: ModelInfo) -> contract.ModelCard:
+    return contract.ModelCard(
+        name=_text(model.name),
+        version=model.version,
+        sha256=model.sha256,
+        input=model.input,
+        num_classes=model.num_classes,
+    )
+
+
+def _camera_card(camera: CameraStatus) -> contract.CameraCard:
+    return contract.CameraCard(
+        state=camera.state,
+        frames_total=camera.frames_total,
+        dropped_total=camera.dropped_total,
+        reconnects_total=camera.reconnects_total,
+        corrupt_total=camera.corrupt_total,
+        reason=_text(camera.reason) or None,
+    )
+
+
+def _text(text: str) -> str:
+    """Free text as JSON can carry it: a file name may hold bytes that are no UTF-8, a driver's message has no bound."""
+    return text[:MAX_TEXT].encode(errors="replace").decode()
+
+
+def _rounded(value: float, digits: int) -> float:
+    """JSON knows no infinity and no NaN; a window of no length would else make one."""
+    return round(value, digits) if math.isfinite(value) else 0.0
+
+
+def _optional(value: float | None, digits: int) -> float | None:
+    return round(value, digits) if value is not None and math.isfinite(value) else None

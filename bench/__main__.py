@@ -1,0 +1,33 @@
+"""``python -m bench``: all of them, or one by name."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from bench import memory, start, street
+
+BENCHES: dict[str, Callable[[list[str]], None]] = {
+    "street": street.main,
+    "start": start.main,
+    "memory": memory.main,
+    "growth": memory.growth,
+}
+SHORT = ("street", "start", "memory")
+"""What ``make bench`` runs; ``growth`` takes ten minutes."""
+
+
+def main() -> None:
+    name, *rest = sys.argv[1:] or ["all"]
+    if name == "all":
+        for each in SHORT:
+            BENCHES[each]([])
+            print()
+    elif name in BENCHES:
+        BENCHES[name](rest)
+    else:
+        sys.exit(f"bench: {name!r} is unknown; say one of {', '.join(BENCHES)}")
+
+
+if __name__ == "__main__":
+    main()

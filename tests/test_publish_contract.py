@@ -1,0 +1,164 @@
+"""The contract: every payload decodes strictly back into its type, every topic is in the table, schemas exist."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.errors import ConfigError
+from agent.publish import contract, topics, translate
+from agent.publish.contract import Envelope, QueueCard, Totals
+from agent.records import BoardReading, PerfReport, ProcessReading, SketchBins, StageStats, ThermalReading
+from tests.publish_fakes import board_reading, health, identity, perf_report, stamp
+
+NAMES = topics.Names("home", "cam1")
+QUEUE = QueueCard(rows=1, bytes=700, oldest_s=3.2)
+TOTALS = Totals(published=9, acked=8, merged=0, dropped={"m/perf": 2}, refused={}, bytes_out={"state": 120})
+
+PAYLOADS: list[tuple[str, Envelope]] = [
+    ("state", translate.state(stamp(), "degraded", "no camera")),
+    ("birth", translate.birth(stamp(), identity())),
+    ("health", translate.health(stamp(), health(), QUEUE, TOTALS)),
+    ("m/perf", translate.perf(stamp(), perf_report())),
+    ("m/sys", translate.sys(stamp(), board_reading())),
+    ("m/therm", translate.therm(stamp(), board_reading())),
+    ("a/thermal", translate.alarm(stamp(), "thermal", "83 degrees")),
+    ("e/restarted", translate.event(stamp(), "restarted", {"why": "watchdog", "count": 2, "ok": True, "x": None})),
+]
+
+
+def strictly(topic: str, body: bytes) -> Envelope:
+    """Decoding knows every field, and loses none: encoding gives the same bytes."""
+    payload = topics.decode(topic, body)
+    assert payload is not None
+    assert msgspec.json.encode(payload) == body
+    return payload
+
+
+@pytest.mark.parametrize(("below", "payload"), PAYLOADS, ids=[below for below, _ in PAYLOADS])
+def test_payload_decodes_strictly_into_its_type(below: str, payload: Envelope) -> None:
+    body = msgspec.json.encode(payload)
+    assert strictly(NAMES.topic(below), body) == payload
+    assert topics.packet_bytes(NAMES.topic(below), body, 1) < topics.MAX_PACKET_BYTES
+    assert b"null" not in body or below.startswith("e/"), "what is not there is left out"
+
+
+def test_every_topic_of_the_table_has_a_payload_here() -> None:
+    assert {topics.find(NAMES.topic(below)) for below, _ in PAYLOADS} == set(topics.TOPICS)
+
+
+def test_cleared_alarm_is_empty_and_nothing_else_is() -> None:
+    assert topics.decode(NAMES.topic("a/thermal"), b"") is None
+    with pytest.raises(msgspec.DecodeError):
+        topics.decode(NAMES.topic("state"), b"")
+
+
+@pytest.mark.parametrize(
+    "topic", ["edge/v1/home/cam1/m/nothing", "edge/v1/home/cam1", "other/state", "edge/v1/home/cam1/a"]
+)
+def test_unknown_topic_is_not_in_the_contract(topic: str) -> None:
+    with pytest.raises(LookupError, match="not in the contract"):
+        topics.decode(topic, b"{}")
+
+
+def test_wrong_payload_is_refused() -> None:
+    body = json.loads(msgspec.json.encode(PAYLOADS[0][1]))
+    for key, wrong in (("v", 2), ("state", "asleep"), ("seq", 0), ("ts", "now"), ("clk", "maybe")):
+        with pytest.raises(msgspec.ValidationError, match=key):
+            topics.decode(NAMES.topic("state"), json.dumps({**body, key: wrong}).encode())
+
+
+def test_unknown_fields_are_ignored_by_readers() -> None:
+    body = json.loads(msgspec.json.encode(PAYLOADS[0][1])) | {"later": 1}
+    assert topics.decode(NAMES.topic("state"), json.dumps(body).encode()) == PAYLOADS[0][1]
+
+
+def test_schemas_cover_every_topic_and_name_required_fields() -> None:
+    schemas = topics.schemas()
+    assert set(schemas) == {line.pattern for line in topics.TOPICS}
+    state = schemas["state"]["$defs"]["State"]
+    assert {"v", "id", "boot", "conn", "seq", "ts", "clk", "state"} <= set(state["required"])
+    assert schemas["m/perf"]["$defs"]["Stage"]["properties"]["p99_s"]["x-unit"] == "s"
+
+
+def test_metric_dictionary_names_unit_and_kind_of_every_figure() -> None:
+    metrics = topics.metric_dictionary()
+    assert metrics["m/perf.stages.*.p99_s"] == contract.Metric(unit="s", kind="gauge")
+    assert metrics["health.queue.bytes"] == contract.Metric(unit="bytes", kind="gauge")
+    assert metrics["m/therm.soc_celsius"].unit == "Cel"
+    figures = {
+        f"{below}.{key}"
+        for below, p in PAYLOADS
+        for key, v in msgspec.to_builtins(p).items()
+        if type(v) in (int, float)
+    }
+    told = {f"{below}.{key}" for below, _ in PAYLOADS for key in ("v", "conn", "seq", "ts", "n")}
+    assert figures - told <= set(metrics)
+
+
+@pytest.mark.parametrize(
+    ("site", "device"), [("", "cam1"), ("home", ""), ("Home", "cam1"), ("home", "a/b"), ("home", "+")]
+)
+def test_words_that_cannot_stand_in_a_topic_are_refused(site: str, device: str) -> None:
+    with pytest.raises(ConfigError, match=r"device\.(site|id) = .* use 1 to 64 of a-z, 0-9 and -"):
+        topics.Names(site, device)
+
+
+def test_topics_have_at_most_seven_slashes() -> None:
+    assert all(NAMES.topic(line.pattern).count("/") <= 7 for line in topics.TOPICS)
+
+
+floats = st.floats(allow_nan=True, allow_infinity=True)
+maybe = st.none() | floats
+text = st.text(st.characters(), max_size=2000)
+
+
+@given(maybe, st.none() | st.integers(0, 2**62), maybe, maybe, text)
+def test_any_reading_makes_valid_json(
+    cpu: float | None, rss: int | None, heat: float | None, hz: float | None, words: str
+) -> None:
+    reading = BoardReading(
+        1.0, ProcessReading(rss_bytes=rss, cpu_percent=cpu), ThermalReading(soc_celsius=heat, frequency_hz=hz)
+    )
+    for below, payload in (
+        ("m/sys", translate.sys(stamp(), reading)),
+        ("m/therm", translate.therm(stamp(), reading)),
+        ("a/x", translate.alarm(stamp(), "x", words)),
+        ("e/x", translate.event(stamp(), "x", {"words": words})),
+        ("state", translate.state(stamp(), "degraded", words)),
+    ):
+        strictly(NAMES.topic(below), msgspec.json.encode(payload))
+
+
+@given(floats, floats, floats)
+def test_any_window_makes_valid_json(duration_s: float, fps: float, value_s: float) -> None:
+    stage = StageStats(1, value_s, value_s, value_s, value_s, value_s, SketchBins(3, (1,)))
+    payload = translate.perf(stamp(), PerfReport(0.0, duration_s, 1, fps, 0, 0, {"age": stage}))
+    strictly(NAMES.topic("m/perf"), msgspec.json.encode(payload))
+
+
+def test_lone_surrogate_in_a_message_does_not_stop_the_alarm() -> None:
+    body = msgspec.json.encode(translate.alarm(stamp(), "camera", "cannot open /tmp/\udcff.mp4"))
+    assert strictly(NAMES.topic("a/camera"), body).message == "cannot open /tmp/?.mp4"  # type: ignore[attr-defined]
+
+
+def test_stage_without_values_is_left_out() -> None:
+    empty = StageStats(0, math.nan, math.nan, math.nan, math.nan, math.nan, SketchBins(0, ()))
+    payload = translate.perf(stamp(), PerfReport(0.0, 10.0, 0, 0.0, 0, 0, {"age": empty}))
+    assert payload.stages == {}
+
+
+def test_sketch_of_another_schema_is_refused() -> None:
+    odd = StageStats(1, 1.0, 1.0, 1.0, 1.0, 1.0, SketchBins(0, (1,), relative_accuracy=0.02))
+    with pytest.raises(ValueError, match=r"accuracy 0\.02"):
+        translate.perf(stamp(), PerfReport(0.0, 1.0, 1, 1.0, 0, 0, {"age": odd}))
+
+
+def test_machine_without_heat_sensors_says_nothing_of_heat() -> None:
+    assert translate.has_heat(board_reading())
+    assert not translate.has_heat(board_reading(soc_celsius=None))

@@ -1,0 +1,185 @@
+"""The publisher and its thread against brokers that misbehave: it never blocks, never dies unseen, never hangs."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.config import MqttConfig
+from agent.errors import BrokerError, ConfigError
+from agent.publish import Publisher, check
+from agent.records import PerfReport
+from tests.publish_fakes import board_reading, health, identity, perf_report
+from tests.servers.fake_broker import FakeBroker
+from tests.servers.mosquitto import free_port, wait_until
+
+
+def config(port: int, **changes: object) -> MqttConfig:
+    return MqttConfig(host="127.0.0.1", port=port, reconnect_max_s=0.1, connect_timeout_s=0.3, **changes)  # type: ignore[arg-type]
+
+
+def publisher(port: int, ack_deadline_s: float = 15.0) -> Publisher:
+    return Publisher(config(port), site="home", device="cam1", ack_deadline_s=ack_deadline_s)
+
+
+def mqtt_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "mqtt"]
+
+
+def test_without_a_host_nothing_is_started_and_nothing_is_kept(caplog: pytest.LogCaptureFixture) -> None:
+    before = len(mqtt_threads())
+    pub = Publisher(MqttConfig(), site="home", device="cam1")
+    with caplog.at_level(logging.INFO):
+        pub.start()
+    for _ in range(1000):
+        pub.perf(perf_report())
+    assert len(mqtt_threads()) == before
+    assert len(pub._inbox) == 0
+    assert pub.status().reason == "no broker is set (mqtt.host)"
+    assert pub.stop(1.0)
+    assert "telemetry stays on the board" in caplog.text
+
+
+def test_absent_broker_neither_raises_nor_blocks_nor_delays_the_stop() -> None:
+    pub = publisher(free_port())
+    started_s = time.monotonic()
+    pub.start()
+    pub.birth(identity())
+    pub.perf(perf_report())
+    assert wait_until(lambda: "nothing listens" in pub.status().reason)
+    assert wait_until(lambda: pub.status().queue_rows == 1)
+    assert not pub.stop(5.0)
+    assert time.monotonic() - started_s < 3.0
+    assert not pub._thread.is_alive()  # type: ignore[union-attr]
+
+
+def test_handing_over_costs_the_caller_little() -> None:
+    pub = publisher(free_port())
+    pub.start()
+    report, reading = perf_report(), board_reading()
+    took_s = []
+    for _ in range(200):
+        started_s = time.perf_counter()
+        pub.perf(report)
+        pub.board(reading)
+        took_s.append((time.perf_counter() - started_s) / 2)
+    pub.stop(1.0)
+    assert sorted(took_s)[100] < 50e-6
+
+
+def test_a_broker_that_never_acknowledges_is_left_and_stop_does_not_hang() -> None:
+    with FakeBroker(acks=False) as broker:
+        pub = publisher(broker.port, ack_deadline_s=0.3)
+        pub.start()
+        for number in range(40):
+            pub.event("tick", {"n": number})
+        assert wait_until(lambda: len({number for number, _ in broker.publishes}) >= 2)
+        started_s = time.monotonic()
+        assert not pub.stop(0.5)
+        assert time.monotonic() - started_s < 1.0
+        assert wait_until(lambda: not pub._thread.is_alive())  # type: ignore[union-attr]
+        for connection in {number for number, _ in broker.publishes}:
+            burst = [topic for number, topic in broker.publishes if number == connection]
+            assert len(burst) <= 8 + 1, "no more than the window, and the last state"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_error_on_the_thread_is_seen_counted_and_survived(caplog: pytest.LogCaptureFixture) -> None:
+    with FakeBroker() as broker:
+        pub = publisher(broker.port)
+        pub.start()
+        assert wait_until(lambda: pub.status().connected)
+        pub.perf(PerfReport(0.0, 1.0, 1, 1.0, 0, 0, {"age": 7}))  # type: ignore[dict-item]
+        assert wait_until(lambda: pub.status().thread_restarts == 1)
+        pub.event("after", {})
+        assert wait_until(lambda: any(topic.endswith(b"e/after") for _, topic in broker.publishes))
+        assert pub.status().dropped == {"m/perf": 1}
+        assert pub.stop(2.0)
+    assert "the network thread failed: AttributeError" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["Bad.Kind", "", "a/b", "+"])
+def test_words_that_cannot_stand_in_a_topic_are_the_callers_error(kind: str) -> None:
+    pub = publisher(1)
+    with pytest.raises(ValueError, match="use 1 to 64 of a-z"):
+        pub.event(kind, {})
+    with pytest.raises(ValueError, match="use 1 to 64 of a-z"):
+        pub.alarm(kind, "x")
+    with pytest.raises(ConfigError, match=r"device\.id"):
+        Publisher(MqttConfig(), site="home", device=kind)
+
+
+def test_broker_that_refuses_mqtt_5_the_old_way_gets_3_1_1() -> None:
+    with FakeBroker(connack=lambda version: b"\x20\x02\0\1" if version == 5 else b"\x20\x02\0\0") as broker:
+        pub = publisher(broker.port)
+        pub.start()
+        pub.event("tick", {})
+        assert wait_until(lambda: pub.status().connected and pub.status().queue_rows == 0)
+        assert pub.status().version == "3.1.1"
+        assert broker.versions == [5, 4]
+        assert pub.stop(2.0)
+        assert "MQTT 3.1.1" in check(config(broker.port), site="home", device="cam1")
+
+
+@pytest.mark.parametrize("answer", [None, b""], ids=["hangs up", "says nothing"])
+def test_broker_that_does_not_understand_mqtt_5_gets_3_1_1(answer: bytes | None) -> None:
+    with FakeBroker(connack=lambda version: answer if version == 5 else b"\x20\x02\0\0") as broker:
+        pub = publisher(broker.port)
+        pub.start()
+        assert wait_until(lambda: pub.status().connected)
+        assert pub.status().version == "3.1.1"
+        assert pub.stop(2.0)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.binary(min_size=1, max_size=60))
+def test_nonsense_from_the_broker_costs_a_connection_at_most(nonsense: bytes) -> None:
+    with FakeBroker(nonsense=nonsense) as broker:
+        pub = publisher(broker.port, ack_deadline_s=0.2)
+        pub.start()
+        assert wait_until(lambda: pub.status().connections > 0)
+        broker.nonsense = b""
+        pub.event("tick", {})
+        assert wait_until(lambda: any(topic.endswith(b"e/tick") for _, topic in broker.publishes))
+        assert pub.status().thread_restarts == 0
+        pub.stop(0.5)
+
+
+def test_health_carries_what_the_publisher_knows_of_itself() -> None:
+    with FakeBroker() as broker:
+        pub = publisher(broker.port)
+        pub.start()
+        pub.health(health())
+        assert wait_until(lambda: pub.status().bytes_out.get("health"))
+        assert pub.stop(2.0)
+        status = pub.status()
+        assert set(status.bytes_out) == {"state", "health"}
+        assert status.acked == status.published - 1, "health is QoS 0"
+
+
+def test_connection_number_is_kept_in_the_state_dir(tmp_path: Path) -> None:
+    with FakeBroker() as broker:
+        for expected in (1, 2):
+            pub = Publisher(config(broker.port), site="home", device="cam1", state_dir=tmp_path)
+            pub.start()
+            assert wait_until(lambda pub=pub: pub.status().connected)
+            assert pub.stop(2.0)
+            assert (tmp_path / "mqtt-conn").read_text() == f"{expected}\n"
+
+
+def test_check_names_what_does_not_answer() -> None:
+    with pytest.raises(BrokerError, match=r"nothing listens on mqtt://127\.0\.0\.1"):
+        check(config(free_port()), site="home", device="cam1")
+    with FakeBroker(connack=lambda _v: b"") as broker, pytest.raises(BrokerError, match=r"says nothing for 0\.3 s"):
+        check(config(broker.port), site="home", device="cam1")
+    with FakeBroker(acks=False) as broker, pytest.raises(BrokerError, match=r"acknowledges nothing within 0\.3 s"):
+        check(config(broker.port), site="home", device="cam1")
+    with pytest.raises(BrokerError, match="cannot resolve the broker's name 'no-such-host"):
+        check(MqttConfig(host="no-such-host.invalid"), site="home", device="cam1")
+    assert "no broker is set" in check(MqttConfig(), site="home", device="cam1")

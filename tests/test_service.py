@@ -1,0 +1,90 @@
+"""The service: limits, state folder, board id, and the whole way to a real broker."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from agent import config as settings
+from agent import service
+from agent.bundle import Manifest, generate_key, make
+from agent.config import Config
+from agent.errors import CameraError, ModelError
+from agent.records import FrameResult
+from tests.cases import COCO, make_clip
+
+
+@pytest.fixture(scope="module")
+def clip(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_clip(tmp_path_factory.mktemp("clip") / "dogs.avi", assets / "images/misc/pets.jpg", 10)
+
+
+def config_for(assets: Path, clip: Path, **changes: object) -> Config:
+    base = {"model.path": str(assets / COCO), "camera.uri": str(clip), "camera.pace": "fast"}
+    return settings.override(Config(), base | {key.replace("__", "."): value for key, value in changes.items()})
+
+
+def test_every_frame_of_a_file_is_answered_once_and_in_order(assets: Path, clip: Path) -> None:
+    results: list[FrameResult] = []
+    summary = service.run(config_for(assets, clip), on_result=results.append)
+    assert [result.frame.sequence for result in results] == list(range(1, 11))
+    assert (summary.perf.frames, summary.ended, summary.camera.dropped_total) == (10, "end of file", 0)
+    assert summary.perf.detections == sum(len(result.detections) for result in results)
+    assert summary.first_detection_s is not None
+
+
+def test_no_thread_is_left_behind(assets: Path, clip: Path) -> None:
+    service.run(config_for(assets, clip), limits=service.Limits(frames=2))
+    assert {thread.name for thread in threading.enumerate()} & {"camera", "telemetry", "mqtt"} == set()
+
+
+def test_an_error_in_the_callback_still_stops_every_thread(assets: Path, clip: Path) -> None:
+    def fail(_: FrameResult) -> None:
+        raise CameraError("as if")
+
+    with pytest.raises(CameraError, match="as if"):
+        service.run(config_for(assets, clip), on_result=fail)
+    assert {thread.name for thread in threading.enumerate()} & {"camera", "telemetry", "mqtt"} == set()
+
+
+def test_a_bundle_runs_like_its_files(assets: Path, clip: Path, tmp_path: Path) -> None:
+    key = generate_key()
+    (tmp_path / "key.pub").write_text(key.public.text())
+    manifest = Manifest(name="coco-ssd", version="1.0", seq=1, files={}, score_threshold=0.6)
+    files = {"model.tflite": assets / COCO, "labels.txt": assets / "labels/coco_labels.txt"}
+    bundle = make(tmp_path / "coco-ssd-1.0.bundle", manifest, files, key).path
+    changes = {"model__path": "", "model__bundle": str(bundle), "device__state_dir": str(tmp_path / "state")}
+    config = config_for(assets, clip, **changes, model__trusted_keys=[str(tmp_path / "key.pub")])
+    results: list[FrameResult] = []
+    summary = service.run(config, on_result=results.append)
+    assert summary.model == "coco-ssd 1.0"
+    scores = [float(score) for result in results for score in result.detections.confidence]
+    assert scores
+    assert min(scores) >= 0.6, "the manifest's threshold holds"
+
+    (tmp_path / "other.pub").write_text(generate_key().public.text())
+    with pytest.raises(ModelError, match="signed by key"):
+        service.ready_model(settings.override(config, {"model.trusted_keys": [str(tmp_path / "other.pub")]}))
+
+
+def test_the_board_id_is_the_setting_or_made_from_host_and_machine(tmp_path: Path) -> None:
+    named = settings.override(Config(), {"device.id": "door-7"})
+    assert service.device_id(named) == "door-7"
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.write_text("0123456789abcdef\n")
+    second.write_text("fedcba9876543210\n")
+    one, other = service.device_id(Config(), first), service.device_id(Config(), second)
+    assert one != other, "two boards with one host name do not take each other's place"
+    assert one == service.device_id(Config(), first)
+    assert set(one) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
+    assert service.device_id(Config(), tmp_path / "none")
+
+
+def test_a_state_folder_that_cannot_be_written_is_none(tmp_path: Path) -> None:
+    good = settings.override(Config(), {"device.state_dir": str(tmp_path / "a" / "b")})
+    assert service.state_dir(good) == tmp_path / "a" / "b"
+    (tmp_path / "file").touch()
+    bad = settings.override(Config(), {"device.state_dir": str(tmp_path / "file" / "b")})
+    assert service.state_dir(bad) is None

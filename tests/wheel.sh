@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# The built wheel, installed into an empty environment from the locked requirements, finds what is on a picture.
+# usage: tests/wheel.sh DIST_FOLDER PYTHON
+set -euo pipefail
+
+dist=$1 python=$2
+assets=${EDGE_ASSETS:-../shared/assets}
+model=$assets/models/coco_ssd_mobilenet_v1_1.0_quant_2018_06_29.tflite
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+"$python" -m venv "$work/venv"
+pip=("$work/venv/bin/python" -m pip install --disable-pip-version-check --quiet)
+"${pip[@]}" --require-hashes -r requirements/agent.txt
+"${pip[@]}" --no-deps "$dist"/*.whl
+"$work/venv/bin/python" -m pip check
+
+if [ ! -f "$model" ]; then
+  [ -z "${CI:-}" ] || { echo "no model at $model" >&2; exit 1; }
+  echo "skipped: no model at $model; set EDGE_ASSETS" >&2
+  exit 0
+fi
+here=$PWD
+cd "$work" # so that the checkout cannot be what is imported
+found=$("$work/venv/bin/edge-agent" detect "$here/$assets/images/misc/cats_and_dogs.jpg" \
+  --model "$here/$model" --annotate "$work/boxes.jpg")
+echo "$found"
+grep -q '"label": "cat"' <<<"$found"
+grep -q '"label": "dog"' <<<"$found"
+[ -s "$work/boxes.jpg" ]
+"$work/venv/bin/python" -m agent --version
+"$work/venv/bin/edge-tools" --version
+echo "the wheel works in an empty environment"

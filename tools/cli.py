@@ -1,0 +1,63 @@
+"""The command line of the desk."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from agent import __version__
+from agent import config as settings
+from agent.errors import AgentError
+from tools import evaluate as scores
+
+app = typer.Typer(
+    name="edge-tools",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Tools for the desk: evaluate a detector on annotated pictures.",
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+) -> None:
+    """Tools for the desk."""
+
+
+@app.command()
+def evaluate(
+    annotations: Annotated[Path, typer.Argument(help="COCO annotation file (JSON).")],
+    images: Annotated[Path, typer.Argument(help="Folder of its pictures.")],
+    config: Annotated[Path | None, typer.Option("--config", "-c", help="The agent's configuration file.")] = None,
+    model: Annotated[Path | None, typer.Option(help="The .tflite detector.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="Label file, one name a line.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """COCO mAP of a detector on annotated pictures."""
+    changes = {"model.path": str(model) if model else None, "model.labels": str(labels) if labels else None}
+    score = scores.evaluate(settings.override(settings.load(config), changes), annotations, images)
+    if as_json:
+        typer.echo(msgspec.json.encode(score).decode())
+    else:
+        typer.echo(f"mAP {score.mean_ap:.4f}, AP50 {score.ap50:.4f} ({score.images} pictures)")
+
+
+def main() -> None:
+    """Run the command line, and turn an error into one line and an exit code."""
+    try:
+        app()
+    except AgentError as error:
+        sys.stderr.write(f"edge-tools: {error}\n")
+        sys.exit(error.exit_code)

@@ -1,0 +1,86 @@
+"""Generated pages: ``docs/settings.md`` from the settings' own tables.
+
+``python -m tools.reference`` writes them, ``--check`` says which are stale and changes nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable
+from itertools import groupby
+from pathlib import Path
+from typing import get_args, get_type_hints
+
+from agent.config import Config, Setting, settings
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+_HEAD = """\
+# Settings
+
+Every setting of the configuration file (TOML), with its default. Made by `python -m tools.reference` from
+`agent/config/tables.py`; change it there.
+
+`edge-agent config init FILE` writes a file with all of them commented out, `edge-agent config explain KEY` prints a row
+of this page, `edge-agent config show` prints what is in force. An unknown key is refused by name, with the nearest
+known one; so is a value of the wrong type or out of its range.
+"""
+
+
+def settings_page() -> str:
+    """``docs/settings.md``."""
+    lines = [_HEAD]
+    for table, rows in groupby(settings(), key=lambda row: row.key.rpartition(".")[0]):
+        lines += [f"## `{_heading(table)}`", "", _sentence(table), *_table(rows), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _heading(table: str) -> str:
+    return f"[[{table.replace('[]', '')}]]" if table.endswith("[]") else f"[{table}]"
+
+
+def _sentence(table: str) -> str:
+    """What the table's own docstring says; nested tables are explained where they are used."""
+    hint = get_type_hints(Config).get(table.removesuffix("[]"))
+    kind = next(iter(get_args(hint)), hint)
+    return f"{(kind.__doc__ or '').splitlines()[0]}\n" if kind else "See [models](models.md).\n"
+
+
+def _table(rows: Iterable[Setting]) -> list[str]:
+    lines = ["| setting | type | default | allowed | meaning |", "|---|---|---|---|---|"]
+    for row in rows:
+        cells = (
+            f"`{row.key.rpartition('.')[2]}`",
+            row.kind + (f", {row.unit}" if row.unit else ""),
+            f"`{row.default}`" if row.default else "",
+            row.allowed,
+            row.description,
+        )
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return lines
+
+
+PAGES = {"settings.md": settings_page}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write the pages, or check them; 1 when one is stale."""
+    parser = argparse.ArgumentParser(prog="python -m tools.reference", description="Write the generated pages.")
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when a page is stale")
+    parser.add_argument("--docs", type=Path, default=DOCS, help="folder of the pages")
+    asked = parser.parse_args(arguments)
+    stale = [name for name, page in PAGES.items() if not _same(asked.docs / name, page())]
+    for name in stale:
+        if not asked.check:
+            (asked.docs / name).write_text(PAGES[name](), encoding="utf-8")
+        sys.stdout.write(f"{asked.docs / name}: {'is stale; run make docs' if asked.check else 'written'}\n")
+    return 1 if asked.check and stale else 0
+
+
+def _same(path: Path, text: str) -> bool:
+    return path.exists() and path.read_text(encoding="utf-8") == text
+
+
+if __name__ == "__main__":
+    sys.exit(main())
