@@ -65,8 +65,8 @@ def public_tree() -> Iterator[Callable[[str], Path]]:
     """Like ``tree``, where everybody may look; pytest's own folders are for their owner only."""
     with tempfile.TemporaryDirectory() as name:
 
-        def copy(tree: str) -> Path:
-            root = Path(shutil.copytree(TREES / tree, Path(name) / tree))
+        def copy(board: str) -> Path:
+            root = Path(shutil.copytree(TREES / board, Path(name) / board))
             for path in (Path(name), root, *root.rglob("*")):
                 path.chmod(0o755)
             return root
@@ -74,7 +74,7 @@ def public_tree() -> Iterator[Callable[[str], Path]]:
         yield copy
 
 
-def test_without_root_the_clock_is_the_one_asked_for(public_tmp_path: Path) -> None:
+def test_without_root_the_clock_is_the_one_asked_for(public_tree: Callable[[str], Path]) -> None:
     root = public_tree("pc-apex")
     (root / POLICY / "cpuinfo_cur_freq").chmod(0)
     board_sensors = sensors(root)
@@ -84,7 +84,7 @@ def test_without_root_the_clock_is_the_one_asked_for(public_tmp_path: Path) -> N
     assert status(reading, "frequency").ok
 
 
-def test_a_file_that_may_not_be_read_is_a_fault(public_tmp_path: Path) -> None:
+def test_a_file_that_may_not_be_read_is_a_fault(public_tree: Callable[[str], Path]) -> None:
     root = public_tree("pi4")
     (root / ZONE).chmod(0)
     board_sensors = sensors(root)
