@@ -76,11 +76,11 @@ wheel: setup  ## dist/*.whl
 lock:  ## new locked requirements from pyproject.toml
 	$(LOCK) --python-version 3.11 pyproject.toml -o requirements/agent.txt
 	$(LOCK) --python-version 3.11 pyproject.toml --group dev -o requirements/dev.txt -c requirements/agent.txt
-	$(LOCK) --python-version 3.11 --group test -o requirements/test.txt -c requirements/dev.txt
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-header --python-version 3.11 --extra tflite-runtime \
 	  pyproject.toml -o requirements/both.txt
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-header --python-version 3.11 --extra tflite-runtime \
 	  --no-emit-package ai-edge-litert --no-emit-package ml-dtypes pyproject.toml -o requirements/tflite-runtime.txt
+	$(LOCK) --python-version 3.11 --group test -o requirements/test.txt -c requirements/both.txt
 
 clean:  ## remove what was made
 	rm -rf $(VENV) $(TFLITE) $(BOTH) .cache dist build

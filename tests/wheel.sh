@@ -4,7 +4,7 @@
 set -euo pipefail
 
 dist=$1 python=$2
-assets=${EDGE_ASSETS:-../shared/assets}
+assets=$(realpath -m "${EDGE_ASSETS:-../shared/assets}")
 model=$assets/models/coco_ssd_mobilenet_v1_1.0_quant_2018_06_29.tflite
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -20,10 +20,9 @@ if [ ! -f "$model" ]; then
   echo "skipped: no model at $model; set EDGE_ASSETS" >&2
   exit 0
 fi
-here=$PWD
 cd "$work" # so that the checkout cannot be what is imported
-found=$("$work/venv/bin/edge-agent" detect "$here/$assets/images/misc/cats_and_dogs.jpg" \
-  --model "$here/$model" --annotate "$work/boxes.jpg")
+found=$("$work/venv/bin/edge-agent" detect "$assets/images/misc/cats_and_dogs.jpg" \
+  --model "$model" --annotate "$work/boxes.jpg")
 echo "$found"
 grep -q '"label": "cat"' <<<"$found"
 grep -q '"label": "dog"' <<<"$found"
