@@ -24,6 +24,7 @@ from types import FrameType
 from agent import __version__, bundle
 from agent import config as settings
 from agent.camera import Camera
+from agent.camera import parse as parse_uri
 from agent.config import Config
 from agent.errors import AgentError, CameraError
 from agent.measure import Meter, Sensors
@@ -209,7 +210,8 @@ class _Loop:
             return
         if waited_s > camera.open_timeout_s + camera.stall_s:
             reason = self._parts.camera.status().reason or "no frame came"
-            raise CameraError(f"no picture within {waited_s:.0f} s: {reason}")
+            shown = parse_uri(camera.uri).shown
+            raise CameraError(f"camera {shown}: no picture within {waited_s:.0f} s: {reason}")
 
     def _summary(self, ended: str) -> Summary:
         parts = self._parts

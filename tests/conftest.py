@@ -11,6 +11,7 @@ import pytest
 from agent.config import ModelConfig, load
 from agent.model import describe, read_labels
 from tests.cases import COCO
+from tests.delegates import Delegates, build
 from tests.models import EXAMPLES, Case, case, installed
 
 ASSETS = Path(os.environ.get("EDGE_ASSETS", Path(__file__).parent.parent.parent / "shared" / "assets"))
@@ -67,3 +68,9 @@ def compiler() -> str:
     if path is None:
         missing("no C compiler (cc): install gcc")
     return str(path)
+
+
+@pytest.fixture(scope="session")
+def delegates(compiler: str, tmp_path_factory: pytest.TempPathFactory) -> Delegates:
+    """An external delegate of our own, and libraries that are none."""
+    return build(compiler, tmp_path_factory.mktemp("delegates"))

@@ -31,7 +31,7 @@ class Scripted:
 
     def __init__(self, steps: Iterator[Step], *, undecodable: frozenset[int] = frozenset()) -> None:
         self.corrupt_total = 0
-        self.why_lost = "cam: unplugged"
+        self.why_lost = "rtsp://u:***@cam/ch: unplugged"
         self.grabbed = 0
         self.closed = False
         self._steps = steps
@@ -158,7 +158,7 @@ def test_states_are_told_once_on_the_readers_thread_and_logged_once(caplog: pyte
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == 4
     assert lines[0] == "camera rtsp://u:***@cam/ch: streaming"
-    assert lines[1] == "camera rtsp://u:***@cam/ch: down: cam: unplugged"
+    assert lines[1] == "camera rtsp://u:***@cam/ch: down: unplugged"
     assert lines[2].startswith("camera rtsp://u:***@cam/ch: streaming again after 1 s of down")
     assert camera.status().reconnects_total == 1
     assert all(source.closed for source in sources if isinstance(source, Scripted))
@@ -281,6 +281,7 @@ def test_only_a_camera_that_was_steady_gets_a_fresh_backoff(lasts_s: float, rese
     queue = sessions()
     feed = Feed(
         lambda: next(queue),
+        shown="cam",
         watch=Watch(begin_s=0.0, stall_s=5.0, frozen_s=0.0, black_s=0.0),
         backoff=backoff,
         black_luma=16.0,
@@ -357,7 +358,7 @@ def test_check_gives_size_and_time_and_closes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("steps", "says"), [([], "cam: unplugged"), ([Grab.MISS] * 50, "gives no picture that can be decoded")]
+    ("steps", "says"), [([], ": unplugged"), ([Grab.MISS] * 50, "gives no picture that can be decoded")]
 )
 def test_check_says_why_there_is_no_picture(steps: list[Step], says: str) -> None:
     source = Scripted(iter(steps))

@@ -142,7 +142,7 @@ def test_a_looping_clip_that_vanishes_is_down_and_recovers(tmp_path: Path) -> No
     while camera.read(0.2) is not None:
         pass
     status = camera.status()
-    assert (status.state, str(path) in status.reason) == ("down", True)
+    assert (status.state, "no such file" in status.reason or "can be decoded" in status.reason) == ("down", True)
     (tmp_path / "away.avi").rename(path)
     assert camera.read(5.0) is not None
     assert camera.status().reconnects_total == 1

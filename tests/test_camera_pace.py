@@ -26,6 +26,19 @@ def test_zero_timestamps_play_at_the_nominal_rate() -> None:
     assert [pacer.due_s(0.0, 7.0) for _ in range(4)] == pytest.approx([7.0 + number * NOMINAL_S for number in range(4)])
 
 
+def test_a_cut_is_played_as_the_longest_gap_and_the_step_is_kept() -> None:
+    pacer = Pacer(2.5)
+    due_s = [pacer.due_s(stamp, 0.0) for stamp in (0.0, 0.1, 900.0, 900.0)]
+    assert due_s == pytest.approx([0.0, 0.1, 2.6, 2.7])
+
+
+def test_a_wait_that_was_cut_short_gives_no_picture_from_the_future() -> None:
+    paced = Paced(Reel(), Pacer(2.5), lambda: 50.0, lambda _: None)
+    paced.grab()
+    paced.grab()
+    assert paced.taken_s(50.1) == 50.1
+
+
 def test_going_back_to_the_beginning_is_one_usual_step() -> None:
     pacer = Pacer(2.5)
     due_s = [pacer.due_s(stamp, 0.0) for stamp in (0.0, 0.1, 0.2, 0.0, 0.1)]

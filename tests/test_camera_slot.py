@@ -107,17 +107,3 @@ def test_closing_frees_a_waiting_reader_and_a_waiting_producer() -> None:
     assert last is not None, "what was in the slot can still be taken"
     assert last.sequence == 1
     assert lawful(full)
-
-
-def test_waiting_is_told() -> None:
-    slot = Slot()
-    assert not slot.waiting
-    thread = threading.Thread(target=slot.take, args=(60.0,))
-    thread.start()
-    deadline = threading.Event()
-    while not slot.waiting:
-        deadline.wait(0.001)
-    slot.put(frame(1))
-    thread.join(5.0)
-    assert not slot.waiting
-    assert not slot.full

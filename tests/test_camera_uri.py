@@ -55,6 +55,7 @@ def test_streams_know_their_host_and_port(text: str, host: str, port: int) -> No
         ("0", "did you mean usb:0"),
         ("usb:", "a number from 0 to 999"),
         ("usb:front", "a number from 0 to 999"),
+        ("usb:1000", "a number from 0 to 999"),
         ("usb:-1", "a number from 0 to 999"),
         ("usb:٣", "a number from 0 to 999"),
         ("picamera:main", "a number from 0 to 999"),

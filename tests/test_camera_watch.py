@@ -162,6 +162,16 @@ def test_dark_first_pictures_after_an_outage_are_not_black() -> None:
     assert [state for _, state in script.changes] == ["streaming", "down", "streaming"]
 
 
+def test_the_same_picture_before_and_after_an_outage_is_not_frozen() -> None:
+    script = Script()
+    script.frames(2.0)
+    script.watch.lost("unplugged")
+    script.silence(60.0)
+    script.frames(1.5, same=True)
+    script.frames(3.0)
+    assert [state for _, state in script.changes] == ["streaming", "down", "streaming"]
+
+
 def test_zero_switches_frozen_and_black_off() -> None:
     script = Script(Watch(begin_s=0.0, stall_s=5.0, frozen_s=0.0, black_s=0.0))
     assert script.frames(60.0, same=True, dark=True) == "streaming"

@@ -73,6 +73,14 @@ def test_topics_get_the_qos_and_retain_of_the_contract() -> None:
     }
 
 
+def test_machine_without_heat_sensors_sends_no_heat() -> None:
+    rig = Rig()
+    rig.inbox.put_window(board_reading(soc_celsius=None))
+    connected(rig)
+    assert len(rig.link.on("m/sys")) == 1
+    assert rig.link.on("m/therm") == []
+
+
 def test_will_birth_and_state_carry_the_same_connection() -> None:
     rig = Rig()
     rig.inbox.put_notice(identity())
@@ -394,6 +402,30 @@ def test_absent_broker_is_dialled_again_with_growing_pauses(caplog: pytest.LogCa
     assert rig.clock() - started_s < 12 * 60
     assert [r.levelname for r in caplog.records] == ["WARNING", "INFO"], "absence said once, recovery said once"
     assert rig.conn.next == 2, "attempts spend no connection number"
+    assert rig.clock() - started_s > 12 * 3, "the pauses grow"
+
+
+def test_each_absence_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    rig = Rig(max_s=5.0)
+    for _ in range(2):
+        rig.links = [Link(rig.clock, fault=ConnectionRefusedError()) for _ in range(3)]
+        rig.run_until(lambda: rig.network.status.connected)
+        rig.link.cut()
+        rig.steps(2)
+    said = [record.message.split(" ")[0] for record in caplog.records]
+    assert said == ["nothing", "lost", "nothing", "lost"]
+
+
+def test_a_lost_connection_is_not_dialled_at_once() -> None:
+    rig = connected(Rig())
+    pauses = []
+    for _ in range(6):
+        count, lost_s = len(rig.dialled), rig.clock()
+        rig.link.cut()
+        rig.run_until(lambda count=count: len(rig.dialled) > count)  # type: ignore[misc]
+        pauses.append(rig.clock() - lost_s)
+        rig.steps(3)
+    assert sum(pauses) > 30.0
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,9 @@ def test_oldest_is_the_oldest_wherever_it_is() -> None:
     box.put(notice(9))
     assert box.counts().oldest_s == 5.0
     box.next()
-    assert box.counts().oldest_s == 5.0
+    box.next()
+    box.put(window(8))
+    assert box.counts().oldest_s == 5.0, "in flight"
 
 
 def test_acknowledging_what_is_not_in_flight_is_an_error() -> None:

@@ -5,16 +5,21 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import ItemsView
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agent.config import MqttConfig
 from agent.errors import BrokerError, ConfigError
 from agent.publish import Publisher, check
-from agent.records import PerfReport
+from agent.publish.access import Access
+from agent.publish.link import Closed
+from agent.publish.paho_link import PahoLink
+from agent.publish.wake import Wake
+from agent.records import PerfReport, StageStats
 from tests.publish_fakes import board_reading, health, identity, perf_report
 from tests.servers.fake_broker import FakeBroker
 from tests.servers.mosquitto import free_port, wait_until
@@ -24,8 +29,8 @@ def config(port: int, **changes: object) -> MqttConfig:
     return MqttConfig(host="127.0.0.1", port=port, reconnect_max_s=0.1, connect_timeout_s=0.3, **changes)  # type: ignore[arg-type]
 
 
-def publisher(port: int, ack_deadline_s: float = 15.0) -> Publisher:
-    return Publisher(config(port), site="home", device="cam1", ack_deadline_s=ack_deadline_s)
+def publisher(port: int, ack_deadline_s: float = 15.0, **changes: object) -> Publisher:
+    return Publisher(config(port, **changes), site="home", device="cam1", ack_deadline_s=ack_deadline_s)
 
 
 def mqtt_threads() -> list[threading.Thread]:
@@ -115,6 +120,51 @@ def test_words_that_cannot_stand_in_a_topic_are_the_callers_error(kind: str) -> 
         Publisher(MqttConfig(), site="home", device=kind)
 
 
+def test_a_stuck_thread_does_not_hang_the_stop() -> None:
+    go_on = threading.Event()
+
+    class Stuck(dict[str, StageStats]):
+        def items(self) -> ItemsView[str, StageStats]:
+            go_on.wait(5)
+            return super().items()
+
+    with FakeBroker() as broker:
+        pub = publisher(broker.port)
+        pub.start()
+        assert wait_until(lambda: pub.status().connected)
+        pub.perf(PerfReport(0.0, 1.0, 1, 1.0, 0, 0, Stuck()))
+        assert wait_until(lambda: len(pub._inbox) == 0)
+        started_s = time.monotonic()
+        assert not pub.stop(0.3)
+        assert time.monotonic() - started_s < 1.0
+        go_on.set()
+        pub._thread.join(2)  # type: ignore[union-attr]
+
+
+def test_an_idle_connection_is_kept_alive() -> None:
+    with FakeBroker() as broker:
+        pub = publisher(broker.port, keepalive_s=1)
+        pub.start()
+        assert wait_until(lambda: broker.pings > 0)
+        assert pub.status().connections == 1
+        pub.stop(1.0)
+
+
+def test_a_link_without_a_socket_says_that_it_is_over() -> None:
+    link = PahoLink(Access("127.0.0.1", 1), client_id="x", version=5, wake=Wake(), will=None)
+    assert [link.poll(0.0), link.poll(0.0)] == [[Closed("")], []]
+
+
+def test_broker_that_knows_neither_version_is_not_asked_for_an_older_one() -> None:
+    with FakeBroker(connack=lambda _version: b"\x20\x02\0\1") as broker:
+        pub = publisher(broker.port)
+        pub.start()
+        assert wait_until(lambda: len(broker.versions) > 3)
+        assert set(broker.versions) == {5, 4}
+        assert "is it a broker for MQTT 5 or 3.1.1?" in pub.status().reason
+        pub.stop(1.0)
+
+
 def test_broker_that_refuses_mqtt_5_the_old_way_gets_3_1_1() -> None:
     with FakeBroker(connack=lambda version: b"\x20\x02\0\1" if version == 5 else b"\x20\x02\0\0") as broker:
         pub = publisher(broker.port)
@@ -139,6 +189,7 @@ def test_broker_that_does_not_understand_mqtt_5_gets_3_1_1(answer: bytes | None)
 
 @settings(max_examples=25, deadline=None)
 @given(st.binary(min_size=1, max_size=60))
+@example(b"\x30\x06\x00\x02\xff\xfe\x00x")  # a topic that is no UTF-8
 def test_nonsense_from_the_broker_costs_a_connection_at_most(nonsense: bytes) -> None:
     with FakeBroker(nonsense=nonsense) as broker:
         pub = publisher(broker.port, ack_deadline_s=0.2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -162,6 +163,7 @@ def test_selfwatch_knows_its_former_life_from_a_rival() -> None:
     assert watch.look(shown("online", "other", 9), "online") == "rival"
     assert watch.look(shown("online", "other", 9), "online") == "wrong", "already known"
     assert watch.look(shown("online", "other", 10), "online") == "rival", "it is back"
+    assert watch.look(shown("lost", "other", 11), "online") == "rival", "it was back, and we threw it out"
     assert watch.look(shown("online", "old", 6), "online") == "rival", "the last run still runs"
     assert watch.look(b"", "online") == "wrong"
     assert watch.look(b"{nonsense", "online") == "wrong"
@@ -211,7 +213,8 @@ def test_refusals_say_which_setting() -> None:
 
 
 def test_closed_before_the_answer_says_what_may_be_missing() -> None:
-    assert "client certificate" in reasons.of_early_close("", ACCESS)
+    assert "want a client certificate (mqtt.cert_file)" in reasons.of_early_close("", ACCESS)
+    assert "not accept our certificate" in reasons.of_early_close("", replace(ACCESS, has_certificate=True))
     assert "want TLS" in reasons.of_early_close("", Access("b", 1883))
     alert = "failed to receive on socket: [SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert certificate required"
     assert "set mqtt.cert_file and mqtt.key_file" in reasons.of_early_close(alert, ACCESS)

@@ -16,7 +16,7 @@ from agent.publish.stored import merge, merge_rows, percentile, to_wire
 from tests.publish_fakes import bins, board_reading, perf_report, stamp
 
 seconds = st.floats(1e-5, 30.0)
-windows = st.lists(seconds, min_size=1, max_size=40)
+windows = st.lists(seconds | st.just(0.0), min_size=1, max_size=40)
 
 
 def perf(values: list[float], seq: int = 1) -> Perf:

@@ -80,7 +80,7 @@ def heads(
     return Tiny(**(parts | changes))  # type: ignore[arg-type]
 
 
-def decoded(options: object = None, *, custom: str = POSTPROCESS, **changes: object) -> Tiny:
+def decoded(options: bytes | None = None, *, custom: str = POSTPROCESS, **changes: object) -> Tiny:
     """What ends in a custom operation with four outputs, as a converter writes it; its inputs are constants."""
     boxes, scores = np.zeros((1, 2, 4), np.float32), np.array([[[0.1, 0.9], [0.1, 0.2]]], np.float32)
     anchors = np.array([[0.5, 0.5, 0.5, 0.5], [0.5, 0.5, 1.0, 1.0]], np.float32)
@@ -103,9 +103,7 @@ def decoded(options: object = None, *, custom: str = POSTPROCESS, **changes: obj
             Tensor("anchors", anchors.shape, data=anchors.tobytes()),
             *(Tensor(name, ()) for name in ("found:0", "found:1", "found:2", "found:3")),
         ],
-        "ops": [
-            Op(CUSTOM, (1, 2, 3), (4, 5, 6, 7), custom, bytes(flexbuffers.Dumps(usual if options is None else options)))
-        ],
+        "ops": [Op(CUSTOM, (1, 2, 3), (4, 5, 6, 7), custom, flexbuffers.Dumps(usual) if options is None else options)],
         "inputs": (0,),
         "outputs": (4, 5, 6, 7),
     }

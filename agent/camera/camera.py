@@ -58,11 +58,12 @@ class Camera:
         self._clock = clock
         self._on_state = on_state
         self._stopping = threading.Event()
-        self._is_recording = uri.kind == "path"
+        self._is_recording = uri.kind in {"path", "rendered"}
         self._is_lossless = self._is_recording and config.pace == "fast"
         self._opener = opener or make_opener(uri, config, clock, self._stopping.wait)
         self._feed = Feed(
             self._opener,
+            shown=uri.shown,
             watch=_watch(config, clock()),
             backoff=Backoff(config.reconnect_min_s, config.reconnect_max_s, rng or Random()),  # noqa: S311 - no secret
             black_luma=config.black_luma,

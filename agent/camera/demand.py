@@ -40,12 +40,12 @@ class Demand:
         """The consumer has left with a frame."""
         self._taken_s = now_s
 
-    def wants(self, now_s: float, taken_s: float, *, waiting: bool) -> bool:
+    def wants(self, now_s: float, taken_s: float) -> bool:
         """Whether the frame that was grabbed at ``now_s`` is worth it; ``taken_s`` is the time of its capture."""
         self._beat(now_s)
         if self._is_late(now_s - taken_s):
             return False
-        wanted = waiting or now_s + self._period_s >= self._expected_s() or now_s - self._wanted_s >= LOOK_S
+        wanted = now_s + self._period_s >= self._expected_s() or now_s - self._wanted_s >= LOOK_S
         if wanted:
             self._wanted_s = now_s
         return wanted
@@ -63,6 +63,7 @@ class Demand:
         return late
 
     def _expected_s(self) -> float:
+        """When the consumer comes; minus infinity when it is here already, or nothing is known of it."""
         # The shortest of the last absences: to be ready too early costs one decoding, too late one period of waiting.
         taken_s, busy_s = self._taken_s, list(self._busy_s)
         return taken_s + min(busy_s) if taken_s is not None and busy_s else float("-inf")

@@ -12,7 +12,7 @@ from agent.camera.demand import Demand
 from agent.camera.eye import Eye, is_dark, thumbnail
 from agent.camera.opening import Opener
 from agent.camera.slot import Slot
-from agent.camera.source import Grab, Source
+from agent.camera.source import Grab, Knowing, Source
 from agent.camera.watch import Watch
 from agent.errors import CameraError
 from agent.records import Frame, Pixels, Tensor
@@ -43,6 +43,7 @@ class Feed:
         self,
         opener: Opener,
         *,
+        shown: str,
         watch: Watch,
         backoff: Backoff,
         black_luma: float,
@@ -58,6 +59,7 @@ class Feed:
         self.reconnects_total = 0
         self.corrupt_total = 0
         self._opener = opener
+        self._shown = shown
         self._backoff = backoff
         self._black_luma = black_luma
         self._is_lossless = is_lossless
@@ -102,8 +104,9 @@ class Feed:
             self._lose(source.why_lost)
         return end is not Grab.ENDED
 
-    def _lose(self, reason: str) -> None:
-        log.debug("%s", reason)
+    def _lose(self, why: str) -> None:
+        reason = why.removeprefix(f"{self._shown}: ")  # who asks for the state knows which camera he asks
+        log.debug("camera %s: %s", self._shown, reason)
         with self.lock:
             self.watch.lost(reason)
 
@@ -139,7 +142,7 @@ class Feed:
         self.reconnects_total += self._is_reopened
         self._is_reopened = False
         taken_s = source.taken_s(now_s)
-        if self._is_lossless or self.demand.wants(now_s, taken_s, waiting=self.slot.waiting):
+        if self._is_lossless or self.demand.wants(now_s, taken_s):
             self._develop(source, taken_s)
         else:
             self.slot.skip()
@@ -159,6 +162,7 @@ class Feed:
             tensor=self._prepare(pixels) if self._prepare else None,
             preprocess_s=self._clock() - began_s if self._prepare else 0.0,
             name=source.name,
+            truth=source.truth if isinstance(source, Knowing) else None,
         )
         (self.slot.put_next if self._is_lossless else self.slot.put)(frame)
 

@@ -85,7 +85,7 @@ class Capture:
         self._is_held = False
 
     def hold(self) -> None:
-        """Give the picture that was grabbed last once more: opening had to look whether one comes."""
+        """Give the picture that was grabbed last, and not decoded, once more: opening had to see that one comes."""
         self._is_held = True
 
     def grab(self) -> Grab:

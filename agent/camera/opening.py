@@ -9,7 +9,8 @@ from agent.camera.files import open_path
 from agent.camera.opencv import tune
 from agent.camera.pace import Paced, Pacer
 from agent.camera.picam import load_picamera2, open_picamera
-from agent.camera.source import Source
+from agent.camera.rendered.source import Rendered, read_options
+from agent.camera.source import Recording, Source
 from agent.camera.stream import open_stream
 from agent.camera.uri import CameraUri
 from agent.camera.v4l2 import open_v4l2
@@ -46,7 +47,15 @@ def make_opener(
     if uri.kind == "picamera":
         picamera2 = load()
         return lambda: open_picamera(uri, config, picamera2)
+    record = _recorder(uri, config)
     if config.pace == "fast":
-        return lambda: open_path(uri.target, config)
+        return record
     # At most half of stall_s between two frames: a pause in a recording is no fault of a camera.
-    return lambda: Paced(open_path(uri.target, config), Pacer(config.stall_s / 2), clock, wait)
+    return lambda: Paced(record(), Pacer(config.stall_s / 2), clock, wait)
+
+
+def _recorder(uri: CameraUri, config: CameraConfig) -> Callable[[], Recording]:
+    if uri.kind == "rendered":
+        options = read_options(uri.target, config)
+        return lambda: Rendered(options)
+    return lambda: open_path(uri.target, config)

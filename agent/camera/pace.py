@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from agent.camera.source import Grab, Recording
-from agent.records import Pixels
+from agent.camera.source import Grab, Knowing, Recording
+from agent.records import Detections, Pixels
 
 NOMINAL_S = 1 / 25
 """Step between two frames while the recording has not yet shown a usable one; raw streams have no timestamps at all."""
@@ -68,6 +68,7 @@ class Paced:
         self._pacer = pacer
         self._clock = clock
         self._wait = wait
+        self.truth: Detections | None = None
         self._due_s = 0.0
 
     def grab(self) -> Grab:
@@ -88,7 +89,9 @@ class Paced:
 
     def retrieve(self) -> Pixels | None:
         """As the recording does."""
-        return self._recording.retrieve()
+        pixels = self._recording.retrieve()
+        self.truth = self._recording.truth if isinstance(self._recording, Knowing) else None
+        return pixels
 
     def close(self) -> None:
         """Close the recording."""

@@ -26,13 +26,7 @@ class Slot:
         self.dropped_total = 0
         self._changed = threading.Condition(threading.Lock())
         self._frame: Frame | None = None
-        self._waiting = False
         self._closed = False
-
-    @property
-    def waiting(self) -> bool:
-        """The consumer stands here with empty hands."""
-        return self._waiting
 
     @property
     def full(self) -> bool:
@@ -75,9 +69,7 @@ class Slot:
         """The frame, once there is one; ``None`` after ``timeout_s``, or at once when the slot is closed and empty."""
         with self._changed:
             if self._frame is None and not self._closed and timeout_s > 0:
-                self._waiting = True
                 self._changed.wait_for(lambda: self._frame is not None or self._closed, timeout_s)
-                self._waiting = False
             frame, self._frame = self._frame, None
             if frame is not None:
                 self.delivered_total += 1

@@ -7,9 +7,9 @@ it: a frame that nobody will look at is grabbed, and never decoded.
 from __future__ import annotations
 
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from agent.records import Pixels
+from agent.records import Detections, Pixels
 
 MISS_LIMIT = 10
 """So many failures in a row are no bad pictures any more, but a dead source."""
@@ -47,7 +47,10 @@ class Source(Protocol):
         """Monotonic time at which the grabbed picture was taken; ``now_s`` is the time right after ``grab``."""
 
     def retrieve(self) -> Pixels | None:
-        """Decode the grabbed picture to BGR; ``None``: it is corrupt. Its memory is used again once nobody holds it."""
+        """Decode the grabbed picture to BGR; ``None``: it is corrupt. Its memory is used again once nobody holds it.
+
+        Once for each ``grab`` at most: on V4L2, OpenCV 4.11 dies of a second one (SIGSEGV).
+        """
 
     def close(self) -> None:
         """Let go of the device, connection or file."""
@@ -58,6 +61,13 @@ class Recording(Source, Protocol):
 
     def media_s(self) -> float:
         """Time of the grabbed picture in the recording, seconds; may be zero, stand still or run backwards."""
+
+
+@runtime_checkable
+class Knowing(Protocol):
+    """A source that knows what is really in the picture that it gave last."""
+
+    truth: Detections | None
 
 
 class Misses:

@@ -43,21 +43,30 @@ def open_stream(uri: CameraUri, config: CameraConfig, clock: Callable[[], float]
     if not capture.isOpened():
         raise CameraError(f"{uri.shown}: {why_not(uri, min(2.0, config.open_timeout_s))}")
     source = opencv.Capture(capture, uri.shown, config.read_timeout_s, clock)
-    if not _drain(source, clock):
-        source.close()
-        raise CameraError(f"{uri.shown}: answers, but no picture came within {config.read_timeout_s:g} s")
-    source.hold()
-    return source
+    pictures = _drain(source, clock)
+    if pictures is None:
+        source.hold()
+        return source
+    source.close()
+    if pictures:
+        raise CameraError(f"{uri.shown}: ended after {pictures} pictures; the address of a snapshot, not of a stream?")
+    raise CameraError(f"{uri.shown}: answers, but no picture came within {config.read_timeout_s:g} s")
 
 
-def _drain(source: opencv.Capture, clock: Callable[[], float]) -> bool:
-    """Grab until one picture had to be waited for: opening RTSP takes 2 s, and then these 2 s come at once."""
+def _drain(source: opencv.Capture, clock: Callable[[], float]) -> int | None:
+    """Grab until one picture had to be waited for: opening RTSP takes 2 s, and then these 2 s come at once.
+
+    Returns:
+        How many pictures came until the end, when the stream ended before; else ``None``.
+    """
     began_s = clock()
+    pictures = 0
     while True:
         asked_s = clock()
         grab = source.grab()
         now_s = clock()
         if grab is Grab.LOST:
-            return False
+            return pictures
+        pictures += grab is Grab.PICTURE
         if grab is Grab.PICTURE and (now_s - asked_s >= QUEUED_S or now_s - began_s >= DRAIN_S):
-            return True
+            return None

@@ -6,6 +6,7 @@
 ``picamera:``, ``picamera:1``          a Raspberry Pi camera, by number
 ``rtsp://…``, ``rtsps://…``            a network camera
 ``http://…``, ``https://…``            a network camera, MJPEG
+``demo:``, ``demo:?seed=3&light=0.4``   parts on a conveyor, rendered; no hardware needed
 anything else, also ``file:…``         a video file, a folder of pictures or one picture
 =====================================  =============================================
 
@@ -21,10 +22,11 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from agent.errors import CameraError
 
-Kind = Literal["v4l2", "picamera", "stream", "path"]
+Kind = Literal["v4l2", "picamera", "stream", "rendered", "path"]
 
 FORMS = (
-    "/dev/video0, usb:0, picamera:, rtsp://host/path, http://host/path, a video file, a folder of pictures or a picture"
+    "/dev/video0, usb:0, picamera:, rtsp://host/path, http://host/path, a video file, a folder of pictures or a "
+    "picture, or demo: for rendered parts on a conveyor"
 )
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(?://)?")
@@ -101,7 +103,7 @@ def _parse_scheme(scheme: str, text: str, rest: str) -> CameraUri:
     if scheme == "file":
         return _parse_path(unquote(rest))
     if scheme == "demo":
-        raise CameraError(f"camera {text}: the rendered camera is not in this version; use {FORMS}")
+        return CameraUri("rendered", rest, text)
     raise CameraError(
         f'camera {redact(text)}: "{scheme}:" is no kind of camera; use {FORMS} (./ before a file name with a colon)'
     )

@@ -42,9 +42,7 @@ def open_v4l2(
             )
         _ask(capture, config, fourcc)
         if _gives_picture(capture, config.read_timeout_s, clock):
-            source = opencv.Capture(capture, uri.shown, config.read_timeout_s, clock, partial(_stamp_s, capture))
-            source.hold()
-            return source
+            return opencv.Capture(capture, uri.shown, config.read_timeout_s, clock, partial(_stamp_s, capture))
         capture.release()
     raise CameraError(
         f"{uri.shown}: opens, but gives no picture: in use by another program, unplugged, or of a pixel format that "

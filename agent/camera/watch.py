@@ -55,7 +55,6 @@ class Fault:
             self._good_s = now_s
         if now_s - self._good_s >= self._limit_s:
             self.active = True
-            self._run_s = None
 
     def strike(self) -> None:
         """Bad at once."""

@@ -6,6 +6,7 @@ crash, a hang or a refusal there is a :class:`~agent.errors.ModelError` here and
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -53,7 +54,7 @@ def prove(path: Path, card: ModelCard, config: RuntimeConfig) -> Proof:
     try:
         child = subprocess.run(
             # -P: the folder that the user stands in may hold another package of this name.
-            [sys.executable, "-P", "-m", "agent.infer.worker"],
+            [sys.executable, "-P", "-c", "from agent.infer.worker import main; main()"],
             input=request,
             capture_output=True,
             timeout=config.prove_timeout_s,
@@ -92,16 +93,17 @@ def _verdict(path: Path, code: int, stdout: bytes, stderr: bytes) -> Proof:
     return Proof(**answer)
 
 
-def main() -> int:
+def main() -> None:
     """The child: request on stdin, answer on stdout."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the parent decides
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with contextlib.suppress(OSError):  # where memory runs out, this process goes and not the agent
+        Path("/proc/self/oom_score_adj").write_text("1000")
     name, card, config = msgspec.json.decode(sys.stdin.buffer.read())
     # The answer has a descriptor of its own: delegates print to stdout.
     with os.fdopen(os.dup(1), "w") as out:
         os.dup2(2, 1)
         out.write(json.dumps(_answer(name, card, config)) + "\n")
-    return 0
 
 
 def _answer(name: str, card: object, config: object) -> dict[str, object]:
@@ -120,7 +122,3 @@ def _try(path: Path, card: ModelCard, config: RuntimeConfig) -> Proof:
     ended = time.perf_counter()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return Proof(loaded - begin, ended - loaded, peak)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

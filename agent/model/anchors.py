@@ -37,7 +37,7 @@ def heads_in(graph: Graph) -> Heads | None:
         return None
     try:
         return msgspec.json.decode(bytes(packed), type=Heads)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ModelError(f"its metadata {METADATA!r} is damaged: {error}") from None
 
 

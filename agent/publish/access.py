@@ -25,6 +25,7 @@ class Access:
         username, password: None when there is none.
         keepalive_s: silence after which the broker calls us lost.
         timeout_s: deadline for an attempt, and for the broker's answer to CONNECT.
+        has_certificate: we show one of our own.
     """
 
     host: str
@@ -34,6 +35,7 @@ class Access:
     password: str | None = field(default=None, repr=False)
     keepalive_s: int = 30
     timeout_s: float = 10.0
+    has_certificate: bool = False
 
     @property
     def where(self) -> str:
@@ -60,6 +62,7 @@ def read_access(config: MqttConfig, credentials_dir: Path | None = None) -> Acce
         password=_read_password(config, credentials_dir),
         keepalive_s=config.keepalive_s,
         timeout_s=config.connect_timeout_s,
+        has_certificate=bool(config.cert_file),
     )
 
 

@@ -129,7 +129,7 @@ class Birth(Envelope, frozen=True, kw_only=True):
     """Who I am; sent anew on every connection, with the ``conn`` of that connection's last will."""
 
     agent: Annotated[str, Meta(description="Version of the agent.")]
-    config_sha256: Annotated[str, Meta(description="Of the configuration in force.")]
+    config_sha256: Annotated[str, Meta(description="Of the configuration in force; may be cut short.")]
     board: BoardCard
     metrics: Annotated[dict[str, Metric], Meta(description="What is measured: topic and field, * for any stage.")]
     commands: Annotated[dict[str, Any], Meta(description="Commands offered, with the schema of their arguments.")]

@@ -59,14 +59,17 @@ class Inbox:
         self._lost: deque[str] = deque(maxlen=1_000_000)
 
     def put_window(self, window: Window) -> None:
-        """Takes one in; over the bound the oldest is lost."""
+        """Takes one in; over the bound the oldest is lost.
+
+        Wakes nobody: the mqtt thread looks twice a second, and a wake-up would have it take the interpreter's lock
+        just when the inference thread is the one that calls.
+        """
         if len(self._windows) >= MAX_WINDOWS:
             self._lose(self._windows)
         self._windows.append(window)
-        self._wake.set()
 
     def put_notice(self, notice: Notice) -> None:
-        """Takes one in; over the bound the oldest is lost."""
+        """Takes one in and wakes the mqtt thread; over the bound the oldest is lost."""
         if len(self._notices) >= MAX_NOTICES:
             self._lose(self._notices)
         self._notices.append(notice)

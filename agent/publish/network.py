@@ -26,7 +26,7 @@ Version = Literal[4, 5]
 Dial = Callable[[Version, Will], Link]
 """Makes a link that is not open yet; 4 is MQTT 3.1.1, as on the wire."""
 
-TICK_S = 1.0
+TICK_S = 0.5
 STOP_TICK_S = 0.05
 UNSUPPORTED_VERSION = 0x84
 

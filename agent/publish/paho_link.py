@@ -29,6 +29,9 @@ WINDOW = 8
 
 SESSION_TAKEN_OVER = 0x8E
 
+_EMPTY_NAMES = frozenset({"Unspecified error", "Normal disconnection", "Success"})
+"""What paho gives as the reason for a disconnect when it knows none."""
+
 
 class PahoLink:
     """One connection by paho; see :class:`agent.publish.link.Link`."""
@@ -128,7 +131,8 @@ class PahoLink:
 
     def _on_disconnect(self, _c: Any, _u: Any, flags: Any, reason: ReasonCode, _properties: Any) -> None:
         self._is_over = True
-        detail = reason.getName() if flags.is_disconnect_packet_from_server else self._last_error
+        name = "" if reason.getName() in _EMPTY_NAMES else reason.getName()
+        detail = name if flags.is_disconnect_packet_from_server else self._last_error or name
         self._events.append(Closed(detail, reason.value == SESSION_TAKEN_OVER))
 
     def _on_publish(self, _c: Any, _u: Any, mid: int, reason: ReasonCode, _properties: Any) -> None:

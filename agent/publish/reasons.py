@@ -10,6 +10,9 @@ from agent.publish.access import Access
 EXPIRED, NOT_YET_VALID, WRONG_NAME, WRONG_ADDRESS = 10, 9, 62, 64
 """OpenSSL's X509_V_ERR_... numbers (x509_vfy.h)."""
 
+PROTOCOL_ERROR = "Protocol error"
+"""MQTT 5's name for it."""
+
 _ALERTS = {
     "certificate required": "it wants a client certificate: set mqtt.cert_file and mqtt.key_file",
     "handshake failure": "it refuses our handshake: perhaps it wants a client certificate (mqtt.cert_file)",
@@ -61,10 +64,17 @@ def of_close(detail: str, access: Access) -> str:
 
 
 def of_early_close(detail: str, access: Access) -> str:
-    """Why the connection ended before the broker had answered."""
-    known = of_alert(detail)
-    hint = "it may want a client certificate" if access.tls else "does that port want TLS (mqtt.tls, mqtt.ca_file)?"
-    return f"{access.where} closed the connection before it answered: {known or hint}"
+    """Why the connection ended before the broker had let us in."""
+    if detail == PROTOCOL_ERROR:
+        return f"{access.where} answers in no way that we understand: is it a broker for MQTT 5 or 3.1.1?"
+    if not access.tls:
+        hint = "does that port want TLS (mqtt.tls, mqtt.ca_file)?"
+    elif access.has_certificate:
+        hint = "it may not accept our certificate (mqtt.cert_file)"
+    else:
+        hint = "it may want a client certificate (mqtt.cert_file)"
+    # in TLS 1.3 the broker judges our certificate after the handshake, and its alert may be overtaken by the close
+    return f"{access.where} closed the connection before it answered: {of_alert(detail) or hint}"
 
 
 def of_silence(access: Access) -> str:

@@ -34,7 +34,7 @@ class SelfWatch:
         if not self._was_shown:
             self._elders[state.boot] = state.conn  # retained: our former life
             return "fine"
-        is_alive = state.state not in ("lost", "offline")
+        # what we knew already is the last will of our former life, come late; news is somebody who connects as we do
         is_news = state.conn > self._elders.get(state.boot, -1)
         self._elders[state.boot] = max(state.conn, self._elders.get(state.boot, 0))
-        return "rival" if is_alive and is_news else "wrong"
+        return "rival" if is_news else "wrong"

@@ -214,9 +214,9 @@ class Session:
         if event.topic == self._names.topic("state"):
             self._on_state(event.body)
             return
-        alarm_id = event.topic.removeprefix(self._names.topic("a/"))
-        is_stale = event.retained and event.body and alarm_id not in self._cards.alarms  # from a former life
-        if is_stale and is_ident(alarm_id):
+        head, _, alarm_id = event.topic.rpartition("/")
+        is_alarm = head == self._names.topic("a") and is_ident(alarm_id)
+        if is_alarm and event.retained and event.body and alarm_id not in self._cards.alarms:  # from a former life
             self._intake.clear_alarm(alarm_id)
 
     def _on_state(self, body: bytes) -> None:

@@ -6,7 +6,6 @@ two p99s is no p99). On the wire only ``age`` and ``total`` carry theirs. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate
 from typing import Any
@@ -115,16 +114,14 @@ def _merge_stage(first: Stage, second: Stage) -> Stage:
 def _merge_sketches(first: Sketch | None, second: Sketch | None) -> Sketch:
     if first is None or second is None:
         raise TypeError("a stored window lacks a sketch")
-    offset = min(first.offset, second.offset)
-    end = max(first.offset + len(first.counts), second.offset + len(second.counts))
-    counts = [a + b for a, b in zip(_spread(first, offset, end), _spread(second, offset, end), strict=True)]
+    filled = [sketch for sketch in (first, second) if sketch.counts]  # one of zeros only has no place on the axis
+    offset = min((sketch.offset for sketch in filled), default=0)
+    end = max((sketch.offset + len(sketch.counts) for sketch in filled), default=0)
+    counts = [0] * (end - offset)
+    for sketch in filled:
+        for bucket, count in enumerate(sketch.counts, start=sketch.offset - offset):
+            counts[bucket] += count
     return Sketch(offset=offset, counts=tuple(counts), zero=first.zero + second.zero)
-
-
-def _spread(sketch: Sketch, offset: int, end: int) -> Sequence[int]:
-    """Its counts over the buckets ``offset`` to ``end``, zeros where it has none."""
-    before = sketch.offset - offset
-    return (*(0,) * before, *sketch.counts, *(0,) * (end - offset - before - len(sketch.counts)))
 
 
 def _merge_sys(first: Sys, second: Sys) -> Sys:

@@ -25,6 +25,7 @@ class FakeBroker:
     nonsense: bytes = b""
     versions: list[int] = field(default_factory=list)
     publishes: list[tuple[int, bytes]] = field(default_factory=list)
+    pings: int = 0
 
     def __enter__(self) -> FakeBroker:
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -77,6 +78,7 @@ class FakeBroker:
             granted = properties + b"\1\1"
             sock.sendall(bytes([SUBACK << 4, 2 + len(granted)]) + body[:2] + granted)
         elif kind == PINGREQ:
+            self.pings += 1
             sock.sendall(bytes([PINGRESP << 4, 0]))
 
 

@@ -47,7 +47,9 @@ class Mosquitto:
         # without `user root` it drops to a user that may not read the test's folder
         head = ["user root", "per_listener_settings false", "log_type all", "log_dest file " + str(self.log_path)]
         config.write_text("\n".join([*head, *self.lines, f"listener {self.port} 127.0.0.1", *self.listener, ""]))
-        self.process = subprocess.Popen(["mosquitto", "-c", str(config)], stderr=subprocess.DEVNULL)
+        self.process = subprocess.Popen(
+            ["mosquitto", "-c", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         assert wait_until(self._listens), f"mosquitto does not start: {self.log}"
         return self
 
