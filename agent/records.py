@@ -382,13 +382,24 @@ class PerfReport:
 
 @dataclass(frozen=True, slots=True)
 class ProcessReading:
-    """This process and the memory around it; ``None`` is "not there", never zero."""
+    """This process and the memory around it; ``None`` is "not there", never zero.
+
+    Attributes:
+        rss_bytes: resident memory of this process.
+        pss_bytes: the same with shared pages divided among their users.
+        peak_rss_bytes: the highest ``rss_bytes`` since the start.
+        available_bytes: memory that the board could still give.
+        cpu_percent: processor time of this process since the last reading; 100 is one core.
+        board_cpu_percent: the same of everything on the board; 100 is all cores busy.
+        threads: threads of this process.
+    """
 
     rss_bytes: int | None = None
     pss_bytes: int | None = None
     peak_rss_bytes: int | None = None
     available_bytes: int | None = None
     cpu_percent: float | None = None
+    board_cpu_percent: float | None = None
     threads: int | None = None
 
 

@@ -37,7 +37,7 @@ def tree(folder: Path, name: str) -> Path:
 
 
 def sensors(root: Path) -> Sensors:
-    return Sensors(MeasureConfig(sys_root=str(root)), Ticking(), Ticking())
+    return Sensors(MeasureConfig(sys_root=str(root)), Ticking(), Ticking(), lambda: 12.5)
 
 
 def read(root: Path) -> BoardReading:

@@ -59,7 +59,7 @@ def test_streams_know_their_host_and_port(text: str, host: str, port: int) -> No
         ("usb:-1", "a number from 0 to 999"),
         ("usb:٣", "a number from 0 to 999"),
         ("picamera:main", "a number from 0 to 999"),
-        ("demo:", "not in this version"),
+        ("demo:fast", "after a question mark"),
         ("ftp://cam/clip.mp4", FORMS),
         ("a:b.mp4", "./ before a file name with a colon"),
         ("rtsp://", "the host is missing"),

@@ -23,7 +23,7 @@ from agent.preprocess import Preprocessor
 from agent.records import Labels, ModelCard
 from tests.delegates import Delegates
 from tests.models import Case, Street, picture, square
-from tests.tiny import CUSTOM, Op, Tensor, Tiny, decoded, heads
+from tests.tiny import CUSTOM, Op, Tensor, Tiny, decoded, heads, mismatched
 
 PICTURES = ["images/misc/grace_hopper.bmp", "images/misc/cats_and_dogs.jpg", "images/misc/traffic_0001.bmp"]
 
@@ -213,11 +213,7 @@ class TestRefusals:
         Detector(path, open_ended, choose_backend(backend), RuntimeConfig()).warm()
 
     def test_heads_that_do_not_belong_together(self, backend: str, tmp_path: Path) -> None:
-        tiny = heads()
-        shape = replace(tiny.tensors[1], data=np.array([1, 18, 2], np.int32).tobytes())
-        tensors = [*tiny.tensors[:3], replace(tiny.tensors[3], shape=(1, 18, 2)), shape]
-        ops = [tiny.ops[0], Op(tiny.ops[1].builtin, (0, 4), (3,))]
-        path = replace(tiny, tensors=tensors, ops=ops).write(tmp_path / "m.tflite")
+        path = mismatched(tmp_path / "m.tflite")
         with pytest.raises(ModelError, match=r"boxes \[1, 9, 4\] and scores \[1, 18, 2\] do not belong together"):
             detector(path, backend).warm()
 

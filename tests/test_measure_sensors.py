@@ -41,7 +41,10 @@ def test_an_empty_board_has_no_readings_and_no_faults(tmp_path: Path) -> None:
     board = sensors(tmp_path)
     reading = board.read()
     assert reading.thermal == ThermalReading()
-    assert [key for key, value in values(reading).items() if value is not None] == ["cpu_percent"]
+    assert [key for key, value in values(reading).items() if value is not None] == [
+        "cpu_percent",
+        "board_cpu_percent",
+    ]
     assert all(s.ok and not s.error for s in reading.sensors)
     info = board.info()
     assert (info.model, info.memory_bytes) == ("unknown", None)
@@ -207,6 +210,12 @@ def test_a_clock_that_goes_back_gives_no_negative_duration() -> None:
     reading = Sensors(MeasureConfig(sys_root=str(TREES / "pi4")), Ticking(-1.0), Ticking()).read()
     assert all(s.duration_s == 0.0 for s in reading.sensors)
     assert reading.process.cpu_percent is None
+
+
+def test_the_board_s_load_is_asked_once_before_it_counts() -> None:
+    answers = iter([0.0, 37.5])
+    board = Sensors(MeasureConfig(sys_root=str(TREES / "pi4")), Ticking(), Ticking(), lambda: next(answers))
+    assert board.read().process.board_cpu_percent == 37.5
 
 
 def test_cpu_percent_is_work_over_time() -> None:

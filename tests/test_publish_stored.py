@@ -93,11 +93,16 @@ def test_readings_merge_to_newest_highest_and_any() -> None:
 
 
 def test_load_merges_to_the_mean_and_failures_to_all() -> None:
-    first = msgspec.structs.replace(translate.sys(stamp(1), board_reading()), cpu_percent=10.0, rss_bytes=None)
-    second = msgspec.structs.replace(first, seq=2, cpu_percent=40.0, n=2, rss_bytes=5, failed={"clock": "gone"})
+    first = msgspec.structs.replace(
+        translate.sys(stamp(1), board_reading()), cpu_percent=10.0, board_cpu_percent=None, rss_bytes=None
+    )
+    second = msgspec.structs.replace(
+        first, seq=2, cpu_percent=40.0, board_cpu_percent=8.0, n=2, rss_bytes=5, failed={"clock": "gone"}
+    )
     merged = merge(first, second)
     assert isinstance(merged, Sys)
     assert (merged.cpu_percent, merged.n, merged.rss_bytes) == (30.0, 3, 5)
+    assert merged.board_cpu_percent == 8.0
     assert set(merged.failed) == {"apex", "clock"}
     assert merge(second, msgspec.structs.replace(first, seq=3)).rss_bytes == 5  # type: ignore[attr-defined]
 

@@ -7,7 +7,7 @@ into two raw heads by RESHAPE, so that a test knows every number of the answer.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import flatbuffers
@@ -78,6 +78,14 @@ def heads(
         "outputs": (2, 3),
     }
     return Tiny(**(parts | changes))  # type: ignore[arg-type]
+
+
+def mismatched(path: Path) -> Path:
+    """Heads of which one has twice as many anchors as the other."""
+    tiny = heads()
+    shape = replace(tiny.tensors[1], data=np.array([1, 18, 2], np.int32).tobytes())
+    tensors = [*tiny.tensors[:3], replace(tiny.tensors[3], shape=(1, 18, 2)), shape]
+    return replace(tiny, tensors=tensors, ops=[tiny.ops[0], Op(RESHAPE, (0, 4), (3,))]).write(path)
 
 
 def decoded(options: bytes | None = None, *, custom: str = POSTPROCESS, **changes: object) -> Tiny:

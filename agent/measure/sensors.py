@@ -18,6 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+import psutil
+
 from agent.config import MeasureConfig
 from agent.errors import ConfigError
 from agent.measure import board, process, thermal
@@ -35,6 +37,7 @@ class Sensors:
         config: where ``/sys`` and ``/proc`` are.
         clock: monotonic seconds.
         cpu_clock: CPU seconds that this process has used.
+        board_cpu: percent of all cores that were busy since it was last asked.
 
     Raises:
         ConfigError: ``measure.sys_root`` is no folder.
@@ -45,12 +48,15 @@ class Sensors:
         config: MeasureConfig,
         clock: Callable[[], float] = time.monotonic,
         cpu_clock: Callable[[], float] = time.process_time,
+        board_cpu: Callable[[], float] = psutil.cpu_percent,
     ) -> None:
         self._root = Path(config.sys_root)
         if not self._root.is_dir():
             raise ConfigError(f"measure.sys_root = {config.sys_root!r} is no folder; on a board it is /")
         self._clock = clock
         self._cpu = process.CpuMeter(clock, cpu_clock)
+        self._board_cpu = board_cpu
+        self._board_cpu()  # the first answer is of no span of time
         self._histories: dict[str, _History] = {}
 
     def read(self) -> BoardReading:
@@ -85,6 +91,7 @@ class Sensors:
             peak_rss_bytes=status.peak_rss_bytes if status else None,
             available_bytes=ask("available_memory", process.available_bytes),
             cpu_percent=self._cpu.percent(),
+            board_cpu_percent=self._board_cpu(),
             threads=status.threads if status else None,
         )
 

@@ -210,7 +210,7 @@ class Perf(Envelope, frozen=True, kw_only=True):
 
 
 class Sys(Envelope, frozen=True, kw_only=True):
-    """Memory and load of the agent; of merged readings the newest, ``cpu_percent`` the mean."""
+    """Memory and load of the agent; of merged readings the newest, percents the mean."""
 
     n: Annotated[int, Meta(ge=1, description="Readings that this one stands for.")] = 1
     rss_bytes: Annotated[int | None, _metric("bytes", "gauge", "Resident memory.")] = None
@@ -218,6 +218,7 @@ class Sys(Envelope, frozen=True, kw_only=True):
     peak_rss_bytes: Annotated[int | None, _metric("bytes", "gauge", "Highest resident memory since the start.")] = None
     available_bytes: Annotated[int | None, _metric("bytes", "gauge", "Memory that the board still has.")] = None
     cpu_percent: Annotated[float | None, _metric("%", "gauge", "Processor time of the agent; 100 is one core.")] = None
+    board_cpu_percent: Annotated[float | None, _metric("%", "gauge", "The same of the board; 100 is all cores.")] = None
     threads: Annotated[int | None, _metric("1", "gauge", "Threads of the agent.")] = None
     failed: Annotated[dict[str, str], Meta(description="Sensors that broke, and how.")] = {}
 

@@ -130,7 +130,8 @@ def _merge_sys(first: Sys, second: Sys) -> Sys:
         second,
         **newest,
         n=first.n + second.n,
-        cpu_percent=_mean(first, second),
+        cpu_percent=_mean((first.cpu_percent, first.n), (second.cpu_percent, second.n)),
+        board_cpu_percent=_mean((first.board_cpu_percent, first.n), (second.board_cpu_percent, second.n)),
         failed=first.failed | second.failed,
     )
 
@@ -153,8 +154,8 @@ def _merge_therm(first: Therm, second: Therm) -> Therm:
     )
 
 
-def _mean(first: Sys, second: Sys) -> float | None:
-    known = [(sys.cpu_percent, sys.n) for sys in (first, second) if sys.cpu_percent is not None]
+def _mean(*weighted: tuple[float | None, int]) -> float | None:
+    known = [(percent, n) for percent, n in weighted if percent is not None]
     total = sum(n for _, n in known)
     return round(sum(percent * n for percent, n in known) / total, 1) if total else None
 

@@ -64,6 +64,7 @@ def sys(stamp: Stamp, reading: BoardReading) -> contract.Sys:
         peak_rss_bytes=process.peak_rss_bytes,
         available_bytes=process.available_bytes,
         cpu_percent=_optional(process.cpu_percent, 1),
+        board_cpu_percent=_optional(process.board_cpu_percent, 1),
         threads=process.threads,
         failed={sensor.name: _text(sensor.error) for sensor in reading.sensors if not sensor.ok},
     )
