@@ -13,6 +13,8 @@ from agent.camera.pool import Pool
 from agent.camera.source import MISS_LIMIT, Grab, Misses
 from agent.records import Pixels
 
+_LOG_LEVEL_ERROR = 2
+
 
 def tune(read_timeout_s: float) -> None:
     """Set what OpenCV reads from the environment at its first capture; what a person has set stays.
@@ -22,9 +24,9 @@ def tune(read_timeout_s: float) -> None:
     """
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", str(max(1, math.ceil(read_timeout_s))))
-    log = getattr(cv2.utils, "logging", None)  # OpenCV 5; 4.x is quiet enough and has no such switch in Python
-    if log is not None:
-        log.setLogLevel(log.LOG_LEVEL_ERROR)
+    log = getattr(cv2.utils, "logging", cv2)  # OpenCV 5 moved the switch; 4.x has it at the top
+    log.setLogLevel(_LOG_LEVEL_ERROR)
+    cv2.setNumThreads(1)  # its pool would take the cores that the model needs
 
 
 def decode(capture: cv2.VideoCapture, pool: Pool) -> Pixels | None:
