@@ -501,3 +501,39 @@ class Identity:
     board: BoardInfo
     runtime: RuntimeInfo | None = None
     model: ModelInfo | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Something that the board is asked to do; ``service`` dispatches it.
+
+    Attributes:
+        op: one of a closed list of operations.
+        id: names the request; its replies carry it.
+        expires_s: unix time after which it must not be begun; None: never.
+        args: what the operation takes; None when the request was no request.
+    """
+
+    op: str
+    id: str
+    expires_s: float | None = None
+    args: dict[str, Any] | None = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The reply to a command: ``accepted``, ``running``, then exactly one of the others.
+
+    Attributes:
+        command: what was asked.
+        status: how it went.
+        code: a stable word for programs.
+        message: one sentence for a person.
+        data: what was asked for.
+    """
+
+    command: Command
+    status: Literal["accepted", "running", "succeeded", "failed", "rejected", "expired"]
+    code: str = "ok"
+    message: str = ""
+    data: dict[str, str | int | float | bool | None] = field(default_factory=dict)

@@ -25,12 +25,13 @@ from agent import __version__, bundle
 from agent import config as settings
 from agent.camera import Camera
 from agent.camera import parse as parse_uri
+from agent.commands import Commands
 from agent.config import Config
 from agent.errors import AgentError, CameraError
 from agent.measure import Meter, Sensors
 from agent.pipeline import Model, Pipeline, load_model
-from agent.publish import Publisher
-from agent.records import BoardReading, CameraStatus, FrameResult, Identity, PerfReport
+from agent.publish import Publisher, wall_clock
+from agent.records import Answer, BoardReading, CameraStatus, Command, FrameResult, Identity, PerfReport
 from agent.telemetry import Telemetry
 
 log = logging.getLogger("agent.service")
@@ -111,7 +112,8 @@ class _Parts:
         self.model = ready_model(config)
         for note in self.model.notes:
             log.warning("assumed: %s", note)
-        self.publisher = make_publisher(config) if config.mqtt.host else None
+        self.commands = Commands(self._answer, self.model.labels, wall_clock)
+        self.publisher = make_publisher(config, self.commands.take) if config.mqtt.host else None
         self.sensors = Sensors(config.measure, clock)
         self.meter = Meter(clock, config.measure.window_s)
         self.camera = Camera(config.camera, prepare=self.model.preprocess, clock=clock, on_state=self._camera_changed)
@@ -135,13 +137,19 @@ class _Parts:
             self.__exit__()
             raise
         self.telemetry.start()
+        self.commands.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.camera.stop()
+        self.commands.stop()
         self.telemetry.stop()
         if self.publisher is not None:
             self.publisher.stop(deadline_s=3.0)
+
+    def _answer(self, answer: Answer) -> None:
+        if self.publisher is not None:
+            self.publisher.answer(answer)
 
     def _camera_changed(self, status: CameraStatus) -> None:
         self.telemetry.camera_changed(status)
@@ -174,6 +182,7 @@ class _Loop:
             self._parts.meter,
             self._parts.camera,
         )
+        commands = self._parts.commands
         ended = ""
         while not ended:
             result = step(_POLL_S)
@@ -183,6 +192,7 @@ class _Loop:
                 if self._first_s is None:
                     self._first_s = self._clock() - self._begun_s
                 self._frames += 1
+                commands.newest = result
                 if on_result is not None:
                     on_result(result)
             report = meter.window(camera.dropped_total)
@@ -272,13 +282,23 @@ def ready_model(config: Config) -> Model:
     return load_model(bundle.apply(config, found, unpacked), name=manifest.name, version=manifest.version)
 
 
-def make_publisher(config: Config) -> Publisher:
+def make_publisher(config: Config, on_command: Callable[[Command], None]) -> Publisher:
     """The publisher of this board.
+
+    Args:
+        config: the settings.
+        on_command: told of each command, on the mqtt thread.
 
     Raises:
         ConfigError: a certificate, key or password file cannot be read.
     """
-    return Publisher(config.mqtt, site=config.device.site, device=device_id(config), state_dir=state_dir(config))
+    return Publisher(
+        config.mqtt,
+        site=config.device.site,
+        device=device_id(config),
+        state_dir=state_dir(config),
+        on_command=on_command,
+    )
 
 
 def device_id(config: Config, machine_id: Path = Path("/etc/machine-id")) -> str:

@@ -141,7 +141,9 @@ class Rig:
         self.inbox = Inbox(self.wake)  # type: ignore[arg-type]
         self.outbox = Outbox(limit_bytes, merge_rows)
         self.stamper = Stamper(device="cam1", boot="b007", clock=self.clock, wall=self.clock.wall)
-        self.session = Session(Names("home", "cam1"), self.outbox, self.stamper, self.clock, ack_deadline_s)
+        self.session = Session(
+            Names("home", "cam1"), self.outbox, self.stamper, self.clock, ack_deadline_s=ack_deadline_s
+        )
         self.conn = ConnCounter()
         self.links: list[Link] = []
         self.dialled: list[Link] = []

@@ -12,7 +12,7 @@ import pytest
 
 from agent.camera import Camera, check
 from agent.camera.backoff import Backoff
-from agent.camera.feed import Feed
+from agent.camera.feed import MISS_PAUSE_S, Feed
 from agent.camera.source import Grab, Source
 from agent.camera.watch import Watch
 from agent.config import CameraConfig
@@ -216,6 +216,15 @@ def test_one_miss_is_no_reconnect() -> None:
     camera.stop()
     assert camera.status().frames_total == 9
     assert camera.status().reconnects_total == 0
+
+
+def test_a_failing_source_is_given_a_moment_before_it_is_asked_again() -> None:
+    camera = live(Scripted(iter([Grab.MISS] * 9 + [Grab.PICTURE])))
+    begun_s = time.monotonic()
+    camera.start()
+    assert camera.read(2.0) is not None
+    assert time.monotonic() - begun_s >= 9 * MISS_PAUSE_S
+    camera.stop()
 
 
 def test_a_frame_that_cannot_be_decoded_is_corrupt_and_not_given() -> None:

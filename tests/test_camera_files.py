@@ -196,6 +196,15 @@ def test_a_folder_in_real_time_keeps_its_rate(tmp_path: Path) -> None:
     assert steps_s == pytest.approx([0.05] * (len(got) - 1))
 
 
+def test_stopping_does_not_wait_for_the_next_picture(tmp_path: Path) -> None:
+    camera = Camera(settings(write_pictures(tmp_path / "shots", ["a.png", "b.png"]), pace="real", folder_fps=0.5))
+    camera.start()
+    assert camera.read(2.0) is not None
+    begun_s = time.monotonic()
+    assert camera.stop()
+    assert time.monotonic() - begun_s < 0.5
+
+
 def test_a_looping_folder_sees_new_pictures(tmp_path: Path) -> None:
     folder = write_pictures(tmp_path / "shots", ["a.png"])
     recording = open_path(str(folder), settings(folder, loop=True))

@@ -32,6 +32,15 @@ def test_a_cut_is_played_as_the_longest_gap_and_the_step_is_kept() -> None:
     assert due_s == pytest.approx([0.0, 0.1, 2.6, 2.7])
 
 
+def test_a_picture_that_came_late_is_as_old_as_it_is_late() -> None:
+    now = [50.0]
+    paced = Paced(Reel(), Pacer(2.5), lambda: now[0], lambda _: None)
+    paced.grab()
+    now[0] += 0.7  # due after 0.5
+    paced.grab()
+    assert paced.taken_s(now[0]) == 50.5
+
+
 def test_a_wait_that_was_cut_short_gives_no_picture_from_the_future() -> None:
     paced = Paced(Reel(), Pacer(2.5), lambda: 50.0, lambda _: None)
     paced.grab()

@@ -18,7 +18,7 @@ LEVELS = [
     STAGES | {"model"},
     {"pipeline"},
     {"bundle", "recalibrate", "bench", "doctor", "parity", "annotate"},
-    {"telemetry", "service"},
+    {"telemetry", "commands", "service"},
     {"check", "console"},
     {"cli"},
     {"__main__"},

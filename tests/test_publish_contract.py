@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 from agent.errors import ConfigError
 from agent.publish import contract, topics, translate
 from agent.publish.contract import Envelope, QueueCard, Totals
-from agent.records import BoardReading, PerfReport, ProcessReading, SketchBins, StageStats, ThermalReading
+from agent.records import (
+    Answer,
+    BoardReading,
+    Command,
+    PerfReport,
+    ProcessReading,
+    SketchBins,
+    StageStats,
+    ThermalReading,
+)
 from tests.publish_fakes import board_reading, health, identity, perf_report, stamp
 
 NAMES = topics.Names("home", "cam1")
@@ -29,6 +38,7 @@ PAYLOADS: list[tuple[str, Envelope]] = [
     ("m/therm", translate.therm(stamp(), board_reading())),
     ("a/thermal", translate.alarm(stamp(), "thermal", "83 degrees")),
     ("e/restarted", translate.event(stamp(), "restarted", {"why": "watchdog", "count": 2, "ok": True, "x": None})),
+    ("res/snapshot/1", translate.reply(stamp(), Answer(Command("snapshot", "1"), "succeeded", data={"sequence": 7}))),
 ]
 
 

@@ -95,9 +95,10 @@ class Postprocessor:
         if outputs.boxes.shape[1] != len(self._anchors):
             raise ModelError(f"model.heads: {len(self._anchors)} anchors, but the model has {outputs.boxes.shape[1]}")
         anchor, classes, scores = candidates(outputs.scores[0], self._heads, self._filters.thresholds)
+        codes = outputs.boxes[0][anchor]
         with np.errstate(over="ignore", invalid="ignore"):
-            boxes = decode_boxes(outputs.boxes[0][anchor], self._anchors[anchor], self._heads)
-        real = np.isfinite(boxes).all(axis=1)
+            boxes = decode_boxes(codes, self._anchors[anchor], self._heads)
+        real = np.isfinite(codes).all(axis=1) & np.isfinite(boxes).all(axis=1)
         boxes, scores, classes = boxes[real], scores[real], classes[real]
         # Not cut to max_detections yet: the best ones may lie in an excluded zone.
         kept = class_wise_nms(boxes, scores, classes, self._iou, len(scores))

@@ -12,7 +12,8 @@ rely on. Without a broker everything is taken in all the same and waits, within 
 
 from agent.publish.probe import check
 from agent.publish.publisher import Publisher
+from agent.publish.stamp import wall_clock
 from agent.publish.status import PublisherStatus
 from agent.publish.topics import TOPICS, decode, metric_dictionary, schemas
 
-__all__ = ["TOPICS", "Publisher", "PublisherStatus", "check", "decode", "metric_dictionary", "schemas"]
+__all__ = ["TOPICS", "Publisher", "PublisherStatus", "check", "decode", "metric_dictionary", "schemas", "wall_clock"]

@@ -237,6 +237,27 @@ class Therm(Envelope, frozen=True, kw_only=True):
     throttled: Annotated[bool | None, _metric("1", "gauge", "Throttled or capped.")] = None
 
 
+ReplyStatus = Literal["accepted", "running", "succeeded", "failed", "rejected", "expired"]
+
+
+class Request(Part, frozen=True, kw_only=True):
+    """What is sent to ``cmd/{op}/{id}``: an operation of a closed list, never retained."""
+
+    exp: Annotated[float | None, Meta(description="Unix time, seconds, after which it must not be begun.")] = None
+    args: Annotated[dict[str, Any], Meta(description="What the operation takes.")] = {}
+
+
+class Reply(Envelope, frozen=True, kw_only=True):
+    """How a command went: ``accepted``, ``running``, then exactly one of the others."""
+
+    op: Annotated[str, Meta(description="The operation, as in the topic.")]
+    ref: Annotated[str, Meta(description="The request's id, as in the topic.")]
+    status: ReplyStatus
+    code: Annotated[str, Meta(description="A stable word for programs.")]
+    message: Annotated[str, Meta(description="One sentence for a person.")] = ""
+    data: Annotated[dict[str, Scalar], Meta(description="What was asked for.")] = {}
+
+
 class Alarm(Envelope, frozen=True, kw_only=True):
     """An alarm while it is active; when it clears, the topic gets an empty payload."""
 

@@ -14,7 +14,7 @@ from agent.publish.inbox import AlarmChange, Happening, Item, StateChange, class
 from agent.publish.outbox import Outbox, Row
 from agent.publish.stamp import Stamper
 from agent.publish.topics import MAX_PACKET_BYTES, Names, packet_bytes
-from agent.records import BoardReading, Health, Identity, PerfReport
+from agent.records import Answer, BoardReading, Health, Identity, PerfReport
 
 log = logging.getLogger("agent.publish")
 
@@ -61,6 +61,9 @@ class Intake:
             case Happening():
                 stamp = self._stamper.stamp("e", item.at_s)
                 self._notice("e", f"e/{item.kind}", translate.event(stamp, item.kind, item.data))
+            case Answer(command=command):
+                stamp = self._stamper.stamp("res", self._clock())
+                self._notice("res", f"res/{command.op}/{command.id}", translate.reply(stamp, item))
             case Health():
                 self._cards.set_health(item)
             case Identity():

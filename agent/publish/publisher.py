@@ -27,7 +27,7 @@ from agent.publish.status import PublisherStatus
 from agent.publish.stored import merge_rows
 from agent.publish.topics import Names, is_ident
 from agent.publish.wake import Wake
-from agent.records import BoardReading, Health, Identity, PerfReport
+from agent.records import Answer, BoardReading, Command, Health, Identity, PerfReport
 
 log = logging.getLogger("agent.publish")
 
@@ -56,6 +56,7 @@ class Publisher:
         rng: Random | None = None,
         credentials_dir: Path | None = None,
         ack_deadline_s: float = ACK_DEADLINE_S,
+        on_command: Callable[[Command], None] | None = None,
     ) -> None:
         """Prepares; nothing is read or dialled before :meth:`start`.
 
@@ -71,6 +72,7 @@ class Publisher:
             rng: jitter.
             credentials_dir: where bare file names are looked for; ``$CREDENTIALS_DIRECTORY`` when not given.
             ack_deadline_s: an acknowledgement missing for longer cuts the connection.
+            on_command: told of each command on the mqtt thread; must return at once.
 
         Raises:
             ConfigError: ``site`` or ``device`` cannot stand in a topic.
@@ -83,7 +85,9 @@ class Publisher:
         self._inbox = Inbox(self._wake)
         self._outbox = Outbox(config.queue_bytes, merge_rows)
         self._stamper = Stamper(device=device, boot=boot or new_boot(), clock=clock, wall=wall)
-        self._session = Session(self._names, self._outbox, self._stamper, clock, ack_deadline_s)
+        self._session = Session(
+            self._names, self._outbox, self._stamper, clock, ack_deadline_s=ack_deadline_s, on_command=on_command
+        )
         self._conn = ConnCounter(state_dir, last_conn)
         self._backoff = Backoff(config.reconnect_max_s, rng or Random())  # noqa: S311  # jitter, no secret
         self._network: Network | None = None
@@ -153,6 +157,10 @@ class Publisher:
         """
         _check_ident(kind)
         self._notice(Happening(kind, dict(data or {}), self._clock()))
+
+    def answer(self, answer: Answer) -> None:
+        """How a command went, to ``res/{op}/{id}``."""
+        self._notice(answer)
 
     def status(self) -> PublisherStatus:
         """How it goes, as of the mqtt thread's last turn."""

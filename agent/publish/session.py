@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agent.publish import stored
+from agent.publish import stored, translate
 from agent.publish.cards import Cards
 from agent.publish.contract import QueueCard, StateName, Totals
 from agent.publish.inbox import Inbox, StateChange
@@ -22,6 +22,7 @@ from agent.publish.outbox import Outbox
 from agent.publish.selfwatch import SelfWatch
 from agent.publish.stamp import Stamper
 from agent.publish.topics import BY_CLASS, Names, is_ident, packet_bytes
+from agent.records import Command
 
 log = logging.getLogger("agent.publish")
 
@@ -48,7 +49,9 @@ class Session:
         outbox: Outbox,
         stamper: Stamper,
         clock: Callable[[], float],
+        *,
         ack_deadline_s: float = ACK_DEADLINE_S,
+        on_command: Callable[[Command], None] | None = None,
     ) -> None:
         self.refusals: dict[str, str] = {}
         self.rivals = 0
@@ -57,6 +60,7 @@ class Session:
         self._stamper = stamper
         self._clock = clock
         self._ack_deadline_s = ack_deadline_s
+        self._on_command = on_command
         self._cards = Cards(names, stamper)
         self._intake = Intake(names, stamper, self._cards, outbox, clock)
         self._watch = SelfWatch(stamper.boot)
@@ -94,7 +98,7 @@ class Session:
         self._limits = limits
         self._stamper.conn = conn
         self._cards.all_due()
-        link.subscribe([self._names.topic("state"), self._names.topic("a/+")])
+        link.subscribe([self._names.topic(below) for below in ("state", "a/+", "cmd/+/+")])
         self.pump(link)
 
     def end(self) -> None:
@@ -214,10 +218,19 @@ class Session:
         if event.topic == self._names.topic("state"):
             self._on_state(event.body)
             return
+        if event.topic.startswith(self._names.topic("cmd/")):
+            self._take_command(event)
+            return
         head, _, alarm_id = event.topic.rpartition("/")
         is_alarm = head == self._names.topic("a") and is_ident(alarm_id)
         if is_alarm and event.retained and event.body and alarm_id not in self._cards.alarms:  # from a former life
             self._intake.clear_alarm(alarm_id)
+
+    def _take_command(self, event: Received) -> None:
+        # Retained, it would be carried out again at every connection; without an id, nobody could be answered.
+        command = None if event.retained else translate.command(event.topic, event.body)
+        if command is not None and self._on_command is not None:
+            self._on_command(command)
 
     def _on_state(self, body: bytes) -> None:
         finding = self._watch.look(body, self._cards.state_name)

@@ -30,7 +30,7 @@ class Topic:
     """One line of the contract.
 
     Attributes:
-        pattern: below ``edge/v1/{site}/{device}``; ``{id}`` stands for one word.
+        pattern: below ``edge/v1/{site}/{device}``; ``{id}`` and ``{op}`` stand for one word each.
         cls: the delivery class.
         qos: 0 or 1.
         retain: the broker keeps the last one for whoever comes later.
@@ -55,6 +55,7 @@ TOPICS = (
     Topic("m/therm", "m/therm", 1, False, contract.Therm, "Heat, clock and power."),
     Topic("a/{id}", "a", 1, True, contract.Alarm, "An alarm while it is active; empty when it clears."),
     Topic("e/{id}", "e", 1, False, contract.Event, "Something that happened."),
+    Topic("res/{op}/{id}", "res", 1, False, contract.Reply, "How a command went, and what it asked for."),
 )
 
 BY_CLASS = {topic.cls: topic for topic in TOPICS}
@@ -97,7 +98,7 @@ def find(topic: str) -> Topic | None:
     words = topic.removeprefix(f"{ROOT}/").split("/")[2:]
     for line in TOPICS:
         pattern = line.pattern.split("/")
-        if len(pattern) == len(words) and all(p in ("{id}", w) for p, w in zip(pattern, words, strict=True)):
+        if len(pattern) == len(words) and all(p == w or p[0] == "{" for p, w in zip(pattern, words, strict=True)):
             return line
     return None
 

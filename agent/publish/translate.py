@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+import msgspec
+
 from agent.publish import contract
 from agent.publish.contract import Scalar, Stamp
-from agent.publish.topics import metric_dictionary
+from agent.publish.topics import is_ident, metric_dictionary
 from agent.records import (
+    Answer,
     BoardInfo,
     BoardReading,
     CameraStatus,
+    Command,
     Health,
     Identity,
     ModelInfo,
@@ -39,6 +43,35 @@ def birth(stamp: Stamp, identity: Identity) -> contract.Birth:
         runtime=_runtime_card(identity.runtime) if identity.runtime else None,
         model=_model_card(identity.model) if identity.model else None,
     )
+
+
+def reply(stamp: Stamp, answer: Answer) -> contract.Reply:
+    """How a command went."""
+    command = answer.command
+    return contract.Reply(
+        **stamp,
+        op=command.op,
+        ref=command.id,
+        status=answer.status,
+        code=answer.code,
+        message=_text(answer.message),
+        data=answer.data,
+    )
+
+
+def command(topic: str, body: bytes) -> Command | None:
+    """A request that came in, ``.../cmd/{op}/{id}``; None when nobody could be answered: its words are no names.
+
+    A payload that is none comes as a command whose ``args`` are ``None``: it is to be rejected, by name.
+    """
+    op, request_id = topic.split("/")[-2:]
+    if not (is_ident(op) and is_ident(request_id)):
+        return None
+    try:
+        request = msgspec.json.decode(body or b"{}", type=contract.Request)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return Command(op, request_id, args=None)
+    return Command(op, request_id, request.exp, request.args)
 
 
 def perf(stamp: Stamp, report: PerfReport) -> contract.Perf:
