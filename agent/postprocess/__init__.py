@@ -7,8 +7,6 @@ thresholds, size, classes and zones (``filters``), and the way back into frame p
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from agent.config import ModelConfig, ZoneConfig
@@ -16,12 +14,10 @@ from agent.errors import ConfigError, ModelError
 from agent.postprocess.decode import candidates, decode_boxes
 from agent.postprocess.filters import Filters
 from agent.postprocess.nms import class_wise_nms
+from agent.postprocess.rows import Rows
 from agent.records import Detections, FloatArray, Heads, IntArray, Labels, Outputs, Placement
 
 __all__ = ["Postprocessor", "candidates", "class_wise_nms", "decode_boxes"]
-
-_MOST_CLASSES = 1_000_000
-"""A class number beyond is damage, and need not fit an int32."""
 
 
 class Postprocessor:
@@ -48,6 +44,7 @@ class Postprocessor:
         anchors: FloatArray | None = None,
     ) -> None:
         self._filters = Filters(config, labels, zones or [])
+        self._rows = Rows(self._filters.thresholds, config.min_size)
         self._iou, self._most = config.iou_threshold, config.max_detections
         self._heads, self._anchors = heads, anchors
 
@@ -58,36 +55,13 @@ class Postprocessor:
             ModelError: raw heads and anchors do not belong together.
         """
         if outputs.classes is not None and outputs.count is not None:
-            boxes, scores, classes = self._chosen(outputs.boxes, outputs.scores, outputs.classes, outputs.count)
-        else:
-            boxes, scores, classes = self._suppressed(outputs)
+            found = self._rows(outputs.boxes, outputs.scores, outputs.classes, outputs.count, placement)
+            return self._filters.zoned(found, placement, self._most) if len(found) else found
+        boxes, scores, classes = self._suppressed(outputs)
         if not len(scores):
             return Detections.empty()
         found = Detections(placement.to_frame(boxes), np.minimum(scores, 1.0), classes)
         return self._filters(found, placement, self._most)
-
-    def _chosen(
-        self, boxes: FloatArray, scores: FloatArray, classes: FloatArray, count: FloatArray
-    ) -> tuple[FloatArray, FloatArray, IntArray]:
-        """Of the first ``count``, those that reach their threshold, best first, without what is no number.
-
-        Few of the ten or a hundred rows do, so the threshold comes first and the rest works on those few.
-
-        Raises:
-            ModelError: the count is no number.
-        """
-        said = float(count.reshape(-1)[0])
-        if not math.isfinite(said):
-            raise ModelError(f"the model says that it found {said} objects; the file is damaged")
-        many = max(int(said), 0)
-        keep = np.flatnonzero(scores[0, :many] >= self._filters.lowest)
-        boxes, scores, classes = boxes[0].take(keep, 0), scores[0].take(keep), classes[0].take(keep)
-        real = np.isfinite(boxes).all(axis=1) & np.isfinite(scores) & (classes >= 0) & (classes <= _MOST_CLASSES)
-        if not real.all():
-            boxes, scores, classes = boxes[real], scores[real], classes[real]
-        numbers = classes.astype(np.int32)
-        order = self._filters.above(scores, numbers)
-        return boxes.take(order, 0), scores.take(order), numbers.take(order)
 
     def _suppressed(self, outputs: Outputs) -> tuple[FloatArray, FloatArray, IntArray]:
         if self._heads is None or self._anchors is None:
@@ -98,7 +72,7 @@ class Postprocessor:
         codes = outputs.boxes[0][anchor]
         with np.errstate(over="ignore", invalid="ignore"):
             boxes = decode_boxes(codes, self._anchors[anchor], self._heads)
-        real = np.isfinite(codes).all(axis=1) & np.isfinite(boxes).all(axis=1)
+        real = np.isfinite(codes).all(axis=1)
         boxes, scores, classes = boxes[real], scores[real], classes[real]
         # Not cut to max_detections yet: the best ones may lie in an excluded zone.
         kept = class_wise_nms(boxes, scores, classes, self._iou, len(scores))

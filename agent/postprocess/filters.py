@@ -18,34 +18,27 @@ class Filters:
 
     def __init__(self, config: ModelConfig, labels: Labels, zones: list[ZoneConfig]) -> None:
         self.thresholds = thresholds(config, labels)
-        self.lowest = float(self.thresholds.min())
         self._min_size = config.min_size
-        self._placement: Placement | None = None
-        self._least = np.zeros(2, np.float32)
         self._zones = [
             (zone.mode == "include", np.array(zone.polygon), _ids(labels, zone.classes, f"zone {zone.name!r}"))
             for zone in zones
             if zone.mode != "mask"
         ]
 
-    def above(self, scores: FloatArray, classes: IntArray) -> npt.NDArray[np.intp]:
-        """Indices of those that reach their class's threshold, best first; scores that are no numbers never do."""
-        keep = np.flatnonzero(scores >= self.thresholds.take(classes, mode="clip"))
-        return keep.take(np.argsort(-scores.take(keep), kind="stable"))
-
     def __call__(self, found: Detections, placement: Placement, most: int) -> Detections:
         """Those with an area, of at least the least size, in the right zones; at most ``most``."""
-        if placement is not self._placement:
-            self._placement, self._least = placement, _least_sides(placement, self._min_size)
         sides = found.xyxy[:, 2:] - found.xyxy[:, :2]
-        keep = (sides[:, 0] >= self._least[0]) & (sides[:, 1] >= self._least[1])
+        least = placement.size[:2] * np.float32(self._min_size)
+        return self.zoned(_only(found, np.all((sides > 0) & (sides >= least), axis=1)), placement, most)
+
+    def zoned(self, found: Detections, placement: Placement, most: int) -> Detections:
+        """Those in the right zones; at most ``most``."""
         if self._zones:
             centres = (found.xyxy[:, :2] + found.xyxy[:, 2:]) / (2 * placement.size[:2])
-            keep &= self._in_zones(centres, found.class_id)
-        if keep.all() and len(keep) <= most:
+            found = _only(found, self._in_zones(centres, found.class_id))
+        if len(found) <= most:
             return found
-        chosen = np.flatnonzero(keep)[:most]
-        return Detections(found.xyxy[chosen], found.confidence[chosen], found.class_id[chosen])
+        return Detections(found.xyxy[:most], found.confidence[:most], found.class_id[:most])
 
     def _in_zones(self, centres: FloatArray, classes: IntArray) -> npt.NDArray[np.bool_]:
         wanted = np.zeros(len(classes), bool)
@@ -62,11 +55,8 @@ class Filters:
         return (wanted | ~bound) & ~excluded
 
 
-def _least_sides(placement: Placement, min_size: float) -> FloatArray:
-    """Least width and height in pixels: above nothing, and at least ``min_size`` of the frame."""
-    tiny = np.float32(np.finfo(np.float32).tiny)
-    least: FloatArray = np.maximum(placement.size[:2] * np.float32(min_size), tiny)
-    return least
+def _only(found: Detections, keep: npt.NDArray[np.bool_]) -> Detections:
+    return Detections(found.xyxy[keep], found.confidence[keep], found.class_id[keep])
 
 
 def thresholds(config: ModelConfig, labels: Labels) -> FloatArray:

@@ -40,7 +40,7 @@ def read_number(pixels: npt.NDArray[np.uint8]) -> int:
 
 
 class MjpegServer:
-    """The camera at ``/stream``; ``/private`` wants admin:hunter2; everything else is 404.
+    """The camera at ``/stream``; ``/private`` wants admin:hunter2, so does its web ``/page``; everything else is 404.
 
     Attributes:
         mode: how streams behave from now on; ``silent`` accepts and never answers, ``stall`` stops in mid-stream,
@@ -110,16 +110,25 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         wanted = "Basic " + base64.b64encode(b"admin:hunter2").decode()
-        if self.path not in ("/stream", "/private"):
+        if self.path not in ("/stream", "/private", "/page"):
             self.send_error(404)
-        elif self.path == "/private" and self.headers.get("Authorization") != wanted:
+        elif self.path != "/stream" and self.headers.get("Authorization") != wanted:
             self.send_response(401)
             self.send_header("WWW-Authenticate", 'Basic realm="camera"')
             self.send_header("Content-Length", "0")
             self.end_headers()
+        elif self.path == "/page":
+            self._send_page()
         else:
             with contextlib.suppress(OSError):
                 self._stream(self.server.camera)
+
+    def _send_page(self) -> None:
+        page = b"<html>Please log in.</html>" * 20
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(page)))
+        self.end_headers()
+        self.wfile.write(page)
 
     def _stream(self, camera: MjpegServer) -> None:
         camera.connections += 1
