@@ -25,6 +25,8 @@ from agent.errors import CameraError
         ("./a:b.mp4", "path", "./a:b.mp4"),
         ("my pictures", "path", "my pictures"),
         ("file:clips/street.mp4", "path", "clips/street.mp4"),
+        ("demo:", "rendered", ""),
+        ("demo:?seed=3&light=0.4", "rendered", "seed=3&light=0.4"),
         ("file:///srv/my%20clip.mp4", "path", "/srv/my clip.mp4"),
     ],
 )

@@ -103,7 +103,9 @@ def _parse_scheme(scheme: str, text: str, rest: str) -> CameraUri:
     if scheme == "file":
         return _parse_path(unquote(rest))
     if scheme == "demo":
-        return CameraUri("rendered", rest, text)
+        if rest and not rest.startswith("?"):
+            raise CameraError(f"camera {text}: knobs come after a question mark, as in demo:?seed=3&light=0.4")
+        return CameraUri("rendered", rest[1:], text)
     raise CameraError(
         f'camera {redact(text)}: "{scheme}:" is no kind of camera; use {FORMS} (./ before a file name with a colon)'
     )
