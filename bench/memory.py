@@ -78,9 +78,8 @@ def growth(arguments: list[str] | None = None) -> None:
     settled = np.array([sample for sample in samples if sample[0] >= min(60.0, seconds / 5)])
     slope, low, high = slope_per_hour(settled)
     print(f"growth: {options.minutes:g} minutes of {CLIP.name} in a loop; {machine()}")
-    print(
-        f"  {settled[0, 1]:.1f} MiB to {settled[-1, 1]:.1f} MiB; slope {slope:+.2f} MiB an hour [{low:+.2f}, {high:+.2f}]"
-    )
+    first, last = settled[0, 1], settled[-1, 1]
+    print(f"  {first:.1f} MiB to {last:.1f} MiB; slope {slope:+.2f} MiB an hour [{low:+.2f}, {high:+.2f}]")
     print(f"  command: python -m bench growth --minutes {options.minutes:g}")
 
 

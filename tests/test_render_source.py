@@ -51,7 +51,7 @@ def test_every_frame_comes_through_with_its_truth() -> None:
 
 
 def test_in_real_time_the_truth_comes_through_too() -> None:
-    got = frames("demo:?fps=200&frames=10", pace="real")
+    got = frames("demo:?fps=60&frames=120", pace="real")
     assert got
     assert all(frame.truth is not None for frame in got)
 
