@@ -7,6 +7,7 @@ reason. The loop waits for none of them.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import logging
 import os
@@ -100,6 +101,9 @@ def run(
     with signals(stop), _Parts(config, clock) as parts:
         if on_start is not None:
             on_start(parts.model)
+        # What was made at the start lives as long as the process: no collection need walk over it again.
+        gc.collect()
+        gc.freeze()
         loop = _Loop(parts, limits, stop, patient=patient, begun_s=begun_s, clock=clock)
         return loop.run(on_result)
 

@@ -18,6 +18,7 @@ from agent.model import anchors
 from agent.postprocess import Postprocessor, candidates, class_wise_nms, decode_boxes
 from agent.postprocess.filters import contains
 from agent.postprocess.nms import iou
+from agent.postprocess.rows import Rows
 from agent.records import Detections, Heads, Labels, Outputs, Placement
 from tests.models import iou as plain_iou
 from tests.models import square
@@ -331,6 +332,52 @@ class TestDecoded:
         assert ((left.xyxy >= 0) & (left.xyxy <= [200, 100, 200, 100])).all()
         np.testing.assert_array_equal(left.xyxy, alone.xyxy)
         np.testing.assert_array_equal(left.class_id, alone.class_id)
+
+
+NUMBERS = st.sampled_from(
+    [0.05, 0.1, 0.125, 0.3, 0.5, 0.5001, 0.75, 0.9, 1.0, 1.25, -0.25, np.nan, np.inf, -np.inf, 3e38]
+)
+PLACEMENTS = st.sampled_from(
+    [FRAME, Placement(640, 480, 0.0, 0.125, 1.0, 0.75), Placement(33, 77, 0.25, 0.0, 0.5, 1.0)]
+)
+
+
+@given(
+    arrays.arrays(np.float32, (12, 4), elements=NUMBERS),
+    arrays.arrays(np.float32, 12, elements=NUMBERS),
+    arrays.arrays(np.float32, 12, elements=st.sampled_from([0, 1, 2, 3, 4, 5, 7, 90, -1, 1e9, np.nan, np.inf])),
+    st.sampled_from([0, 3, 7, 12, 40, -2]),
+    st.lists(st.sampled_from([0.0, 0.1, 0.5, 0.9, np.inf]), min_size=1, max_size=6),
+    st.sampled_from([0.0, 0.125, 0.3]),
+    PLACEMENTS,
+)
+@settings(max_examples=300, deadline=None)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_rows_in_plain_python_are_what_arrays_give(
+    boxes: np.ndarray,
+    scores: np.ndarray,
+    classes: np.ndarray,
+    count: int,
+    limits: list[float],
+    min_size: float,
+    placement: Placement,
+) -> None:
+    boxes[:, 2:] += boxes[:, :2] * 0.75  # so that more of them have an area
+    rows = Rows(np.array(limits, np.float32), min_size)
+    left = rows(boxes[None], scores[None], classes[None], np.array([count], np.float32), placement)
+    meant = np.arange(12) < count
+    real = np.isfinite(boxes).all(axis=1) & np.isfinite(scores) & (classes >= 0) & (classes <= 1e6)
+    numbers = np.where(real, classes, 0).astype(int)
+    above = scores >= np.array(limits, np.float32)[np.minimum(numbers, len(limits) - 1)]
+    placed = placement.to_frame(boxes)
+    sides = (placed[:, 2:] - placed[:, :2]) / placement.size[:2]
+    assume(not (np.abs(sides - min_size) < 1e-5).any() or min_size == 0)
+    keep = np.flatnonzero(meant & real & above & (sides > 0).all(axis=1) & (sides >= min_size).all(axis=1))
+    keep = keep[np.argsort(-scores[keep], kind="stable")]
+    np.testing.assert_allclose(left.xyxy, placed[keep], rtol=1e-5, atol=1e-3)
+    np.testing.assert_array_equal(left.confidence, np.minimum(scores[keep], 1.0))
+    np.testing.assert_array_equal(left.class_id, numbers[keep])
+    assert (left.xyxy.dtype, left.confidence.dtype, left.class_id.dtype) == (np.float32, np.float32, np.int32)
 
 
 # Zones

@@ -158,15 +158,17 @@ def unplug_and_replug() -> str:
     with viewing() as viewer:
         viewer.watch(1.0)
         held = os.open(DEVICE, os.O_RDWR)  # vivid comes back by itself when the last user lets go
-        control(disconnect=1)
-        down_s = viewer.await_state("down", STALL_S + 1.0)
-        reason = viewer.camera.status().reason
-        before_s, frames = time.process_time(), viewer.count
-        viewer.watch(6.0)
-        busy_s = time.process_time() - before_s
-        expect("no frame from an unplugged camera", that=viewer.count == frames)
-        expect(f"no hot loop: {busy_s:.2f} s of processor time in 6 s", that=busy_s < 1.5)
-        os.close(held)
+        try:
+            control(disconnect=1)
+            down_s = viewer.await_state("down", STALL_S + 1.0)
+            reason = viewer.camera.status().reason
+            before_s, frames = time.process_time(), viewer.count
+            viewer.watch(6.0)
+            busy_s = time.process_time() - before_s
+            expect("no frame from an unplugged camera", that=viewer.count == frames)
+            expect(f"no hot loop: {busy_s:.2f} s of processor time in 6 s", that=busy_s < 1.5)
+        finally:
+            os.close(held)
         up_s = viewer.await_state("streaming", 15.0)
         expect(f"one fault: {viewer.states}", that=viewer.states == ["streaming", "down", "streaming"])
         expect("counted", that=viewer.camera.status().reconnects_total == 1)

@@ -36,7 +36,7 @@ install_packages() {
 kernel_package() {
   local name
   name=$(apt-cache depends linux-image-amd64 | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)$/\1/p' | head -n 1)
-  [ -n "$name" ] || { note "apt offers no linux-image-amd64; apt-get update?"; return 75; }
+  [ -n "$name" ] || { note "apt offers no linux-image-amd64"; return 75; }
   if apt-cache show "$name-unsigned" >/dev/null 2>&1; then name=$name-unsigned; fi
   echo "$name=$(apt-cache policy "$name" | sed -n 's/^ *Candidate: //p')"
 }
@@ -101,14 +101,23 @@ overlay() {
   rm -rf "$tree"
 }
 
+# The image's folder, named after everything that goes into it.
+image_folder() {
+  echo "$work/$(printf '%s\n' "$1" "$wheels" "$codename" "$(declare -f build add_modules)" | sha256sum | cut -c1-16)"
+}
+
 install_packages
-kernel=$(kernel_package)
 wheels=$(wheels)
 codename=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
-key=$(printf '%s\n' "$kernel" "$wheels" "$codename" "$(declare -f build add_modules)" | sha256sum | cut -c1-16)
-image=$work/$key
 mkdir -p "$work"
-[ -f "$image/base.cpio.zst" ] || build "$kernel" "$wheels" "$codename" "$image"
+kernel=$(kernel_package) || kernel=none
+image=$(image_folder "$kernel")
+if ! [ -f "$image/base.cpio.zst" ]; then
+  "${as_root[@]}" apt-get update -qq # old lists name kernels that the mirror no longer has
+  kernel=$(kernel_package)
+  image=$(image_folder "$kernel")
+  [ -f "$image/base.cpio.zst" ] || build "$kernel" "$wheels" "$codename" "$image"
+fi
 initrd=$(mktemp "$work/initrd.XXXXXX")
 trap 'rm -f "$initrd"' EXIT
 { cat "$image/base.cpio.zst"; overlay; } >"$initrd"
