@@ -18,6 +18,9 @@ from agent.errors import StorageError
 from agent.records import Detections, FrameResult, Labels, Pixels
 
 _QUEUE_FRAMES = 8
+_FRAMES_FOR_FPS = 16
+"""Frames that are held back until their capture times say how fast the video should play."""
+
 _VIDEO_SUFFIXES = {".mp4", ".avi", ".mkv"}
 
 
@@ -63,22 +66,25 @@ class Recorder:
     Args:
         target: a video file (.mp4, .avi, .mkv) or a folder for one JPEG a frame.
         labels: class names.
-        fps: frames a second that the video file claims.
+        fps: frames a second that the video file claims; None: as the first frames came, so that it plays in real time.
         wait: wait for the writer rather than leave frames out.
 
     Raises:
         StorageError: the target cannot be written.
     """
 
-    def __init__(self, target: Path, labels: Labels, *, fps: float = 10.0, wait: bool = False) -> None:
+    def __init__(self, target: Path, labels: Labels, *, fps: float | None = None, wait: bool = False) -> None:
         self._target, self._labels, self._fps, self._wait = target, labels, fps, wait
         self._queue: queue.Queue[FrameResult | None] = queue.Queue(_QUEUE_FRAMES)
         self._video: cv2.VideoWriter | None = None
         self._size = (0, 0)
+        self._held: list[tuple[float, Pixels]] = []
         self._failure: StorageError | None = None
         self.written_total = 0
         self.left_out_total = 0
         self._is_video = target.suffix.lower() in _VIDEO_SUFFIXES
+        if target.suffix and not self._is_video and not target.is_dir():
+            raise StorageError(f"{target}: is no video to write; say .mp4, .avi or .mkv, or a folder without an ending")
         _prepare(target, is_video=self._is_video)
         self._thread = threading.Thread(target=self._write_all, name="writer", daemon=True)
         self._thread.start()
@@ -110,16 +116,22 @@ class Recorder:
     def _write_all(self) -> None:
         try:
             while (result := self._queue.get()) is not None:
-                if self._failure is None:
-                    self._try(result)
+                self._try(result)
+            self._try(None)
         finally:
             if self._video is not None:
                 self._video.release()
 
-    def _try(self, result: FrameResult) -> None:
+    def _try(self, result: FrameResult | None) -> None:
+        """Write one result, or at the end whatever is held back; after a failure nothing more is tried."""
+        if self._failure is not None:
+            return
         try:
-            self._write(result)
-            self.written_total += 1
+            if result is None:
+                self._release_held()
+            else:
+                self._write(result)
+                self.written_total += 1
         except StorageError as error:
             self._failure = error
 
@@ -128,20 +140,34 @@ class Recorder:
         if not self._is_video:
             write_picture(self._target / f"{_stem(result)}.jpg", picture)
             return
-        height, width = picture.shape[:2]
-        if self._video is None:
-            self._video = self._open(width, height)
-        if (width, height) != self._size:
-            picture = np.asarray(cv2.resize(picture, self._size), np.uint8)
-        self._video.write(picture)
+        self._held.append((result.frame.captured_s, picture))
+        if self._video is not None or len(self._held) >= _FRAMES_FOR_FPS:
+            self._release_held()
 
-    def _open(self, width: int, height: int) -> cv2.VideoWriter:
+    def _release_held(self) -> None:
+        if not self._held:
+            return
+        if self._video is None:
+            height, width = self._held[0][1].shape[:2]
+            self._video = self._open(width, height, self._fps or _rate([taken_s for taken_s, _ in self._held]))
+        for _, picture in self._held:
+            fits = picture.shape[1::-1] == self._size
+            self._video.write(picture if fits else cv2.resize(picture, self._size))
+        self._held.clear()
+
+    def _open(self, width: int, height: int, fps: float) -> cv2.VideoWriter:
         code = "MJPG" if self._target.suffix.lower() == ".avi" else "mp4v"
-        video = cv2.VideoWriter(str(self._target), cv2.VideoWriter.fourcc(*code), self._fps, (width, height))
+        video = cv2.VideoWriter(str(self._target), cv2.VideoWriter.fourcc(*code), fps, (width, height))
         if not video.isOpened():
             raise StorageError(f"{self._target}: cannot be written as a video; say .mp4 or .avi, or give a folder")
         self._size = (width, height)
         return video
+
+
+def _rate(taken_s: list[float]) -> float:
+    """Frames a second of these capture times; 10 when they do not tell."""
+    span_s = taken_s[-1] - taken_s[0]
+    return min(max((len(taken_s) - 1) / span_s, 0.1), 240.0) if span_s > 0 else 10.0
 
 
 def _stem(result: FrameResult) -> str:

@@ -5,6 +5,7 @@ Every error becomes one line on stderr and the exit code of :mod:`agent.errors`;
 
 from __future__ import annotations
 
+import difflib
 import json
 import logging
 import os
@@ -12,7 +13,7 @@ import sys
 import threading
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -41,10 +42,10 @@ LabelsPath = Annotated[Path | None, typer.Option(help="Label file, one name a li
 BundlePath = Annotated[Path | None, typer.Option(help="A .bundle instead of model and labels.")]
 CameraUri = Annotated[
     str | None,
-    typer.Option(help="/dev/video0, usb:0, picamera:, rtsp://..., http://..., a video file, a folder or a picture."),
+    typer.Option(help="/dev/video0, usb:0, picamera:, rtsp://..., http://..., a video, a folder, a picture, demo:"),
 ]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads of one invoke.")]
-BackendName = Annotated[str | None, typer.Option(help="auto, litert or tflite-runtime.")]
+BackendName = Annotated[Literal["auto", "litert", "tflite-runtime"] | None, typer.Option(help="What runs the model.")]
 DelegateName = Annotated[str | None, typer.Option(help="edgetpu, or the path of an external delegate's .so.")]
 Threshold = Annotated[float | None, typer.Option(min=0, max=1, help="Score below which nothing is an object.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
@@ -74,12 +75,16 @@ def run(
     threads: Threads = None,
     delegate: DelegateName = None,
     threshold: Threshold = None,
-    pace: Annotated[str | None, typer.Option(help="Files: real (by their timestamps) or fast (every frame).")] = None,
+    pace: Annotated[
+        Literal["real", "fast"] | None, typer.Option(help="Files: by their timestamps, or every frame at once.")
+    ] = None,
     loop: Annotated[bool | None, typer.Option("--loop", help="Begin a file again at its end.")] = None,
     seconds: Annotated[float | None, typer.Option(min=0, help="End after this many seconds.")] = None,
     frames: Annotated[int | None, typer.Option(min=1, help="End after this many frames.")] = None,
     as_json: AsJson = False,
-    annotate: Annotated[Path | None, typer.Option(help="Write frames with boxes: a video file, or a folder.")] = None,
+    annotate: Annotated[
+        Path | None, typer.Option(help="Write frames with boxes: .mp4, .avi, .mkv, or a folder.")
+    ] = None,
 ) -> None:
     """Do the main job: watch the camera, run the model, measure, publish.
 
@@ -137,7 +142,7 @@ class _Watcher:
         self._labels = model.labels
         if self._annotate is not None:
             fast = self._settings.camera.pace == "fast"
-            self._recorder = Recorder(self._annotate, model.labels, wait=fast)
+            self._recorder = Recorder(self._annotate, model.labels, fps=25.0 if fast else None, wait=fast)
 
     def result(self, result: FrameResult) -> None:
         from agent import console
@@ -188,6 +193,8 @@ def detect(
     from agent.service import ready_model
 
     _log_to(settings, console.LogLines(console.StatusLine()))
+    if annotate is not None:
+        _annotated(annotate, pictures[0], many=len(pictures) > 1)
     loaded = ready_model(settings)
     for path in pictures:
         pixels = read_picture(path)
@@ -204,7 +211,7 @@ def _annotated(target: Path, picture: Path, *, many: bool) -> Path:
 
     if target.suffix and not target.is_dir():
         if many:
-            raise StorageError(f"{target}: is one file for several pictures; give a folder")
+            raise typer.BadParameter(f"{target} is one file for several pictures; give a folder")
         return target
     try:
         target.mkdir(parents=True, exist_ok=True)
@@ -294,7 +301,9 @@ def explain(
 
     rows = [row for row in settings() if not key or row.key == key or row.key.startswith((f"{key}.", f"{key}[]."))]
     if not rows:
-        raise ConfigError(f"no setting is called {key!r}; `edge-agent config explain` lists all")
+        near = difflib.get_close_matches(key, [row.key for row in settings()], n=1)
+        mend = f"did you mean {near[0]}?" if near else "`edge-agent config explain` lists all"
+        raise ConfigError(f"no setting is called {key!r}; {mend}")
     for row in rows:
         if as_json:
             typer.echo(msgspec.json.encode(row).decode())
@@ -355,10 +364,11 @@ def _run_app() -> int:
     except AgentError as error:
         sys.stderr.write(f"edge-agent: {error}\n")
         return error.exit_code
-    except Exception as error:  # the supervisor: the one place where a bug ends as a sentence
-        logging.getLogger("agent").debug("the whole story:", exc_info=True)
+    except Exception as error:  # noqa: BLE001  # the supervisor: the one place where a bug ends as a sentence
+        if os.environ.get("EDGE_AGENT_DEBUG"):
+            traceback.print_exc()
         last = traceback.extract_tb(error.__traceback__)[-1]
         kind = f"{type(error).__name__} in {Path(last.filename).name}:{last.lineno}"
-        sys.stderr.write(f'edge-agent: bug: {kind}: {error}; run it with log.level = "debug" and report what it says\n')
+        sys.stderr.write(f"edge-agent: bug: {kind}: {error}; run it with EDGE_AGENT_DEBUG=1 and report what it says\n")
         return AgentError.exit_code
     return 0

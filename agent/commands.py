@@ -24,6 +24,10 @@ _QUEUE = 8
 _QUALITIES = (80, 60, 40, 20)
 
 
+OFFERED = {"snapshot": {"type": "object", "properties": {}, "description": "The newest frame with its boxes."}}
+"""Operations, each with the JSON Schema of its arguments; the birth message carries it."""
+
+
 class Commands:
     """Takes commands, carries them out, and answers.
 

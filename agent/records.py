@@ -501,6 +501,7 @@ class Identity:
     board: BoardInfo
     runtime: RuntimeInfo | None = None
     model: ModelInfo | None = None
+    commands: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from agent import __version__, bundle
 from agent import config as settings
 from agent.camera import Camera
 from agent.camera import parse as parse_uri
-from agent.commands import Commands
+from agent.commands import OFFERED, Commands
 from agent.config import Config
 from agent.errors import AgentError, CameraError
 from agent.measure import Meter, Sensors
@@ -133,6 +133,7 @@ class _Parts:
                     board=self.sensors.info(),
                     runtime=self.model.detector.info,
                     model=self.model.info,
+                    commands=OFFERED,
                 )
             )
         try:
@@ -203,6 +204,8 @@ class _Loop:
             if report is not None:
                 telemetry.perf(report)
             ended = self._ended(idle=result is None)
+        if not self._frames and not self._patient and ended == "seconds":
+            self._refuse_blind_run()
         return self._summary(ended)
 
     def _ended(self, *, idle: bool) -> str:
@@ -223,9 +226,14 @@ class _Loop:
         if self._frames or self._patient or self._parts.camera.ended:
             return
         if waited_s > camera.open_timeout_s + camera.stall_s:
-            reason = self._parts.camera.status().reason or "no frame came"
-            shown = parse_uri(camera.uri).shown
-            raise CameraError(f"camera {shown}: no picture within {waited_s:.0f} s: {reason}")
+            self._refuse_blind_run()
+
+    def _refuse_blind_run(self) -> None:
+        """There was never a picture: a person wants to know it from the exit code as well."""
+        camera = self._parts.camera
+        reason = camera.status().reason or "no frame came"
+        shown = parse_uri(self._parts.config.camera.uri).shown
+        raise CameraError(f"camera {shown}: no picture within {self._clock() - self._started_s:.0f} s: {reason}")
 
     def _summary(self, ended: str) -> Summary:
         parts = self._parts

@@ -71,10 +71,25 @@ def test_a_video_takes_frames_of_another_size(tmp_path: Path) -> None:
     assert [reader.read()[0] for _ in range(3)] == [True, True, False]
 
 
+@pytest.mark.parametrize("fps", [5.0, 20.0])
+def test_a_video_plays_as_fast_as_its_frames_came(tmp_path: Path, fps: float) -> None:
+    recorder = Recorder(tmp_path / "out.mp4", LABELS, wait=True)
+    for number in range(30):
+        one = result(number)
+        frame = Frame(one.frame.pixels, 100.0 + number / fps, number, one.frame.thumbnail)
+        recorder.put(FrameResult(frame, one.detections, one.times))
+    recorder.close()
+    reader = cv2.VideoCapture(str(tmp_path / "out.mp4"))
+    assert reader.get(cv2.CAP_PROP_FPS) == pytest.approx(fps, rel=0.02)
+    assert reader.get(cv2.CAP_PROP_FRAME_COUNT) == 30
+
+
 def test_targets_that_cannot_be_written_are_refused_at_once(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match="cannot be written"):
         Recorder(tmp_path / "file" / "out.mp4", LABELS)
+    with pytest.raises(StorageError, match=r"no video.*\.mp4"):
+        Recorder(tmp_path / "out.webm", LABELS)
     with pytest.raises(StorageError, match="no picture format"):
         write_picture(tmp_path / "x.txt", np.zeros((3, 3, 3), np.uint8))
     with pytest.raises(StorageError, match="cannot be written"):

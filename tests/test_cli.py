@@ -190,6 +190,11 @@ def test_a_live_camera_that_is_not_there_is_66_for_a_person(assets: Path, tmp_pa
     refused(edge_agent("run", *arguments), 66, "/dev/video99")
 
 
+def test_a_run_that_never_saw_a_picture_is_no_success(assets: Path) -> None:
+    arguments = ("--camera", "/dev/video99", "--model", assets / COCO, "--seconds", "1")
+    refused(edge_agent("run", *arguments), 66, "/dev/video99", "no picture")
+
+
 def test_under_systemd_a_camera_that_is_not_there_is_waited_for(assets: Path, tmp_path: Path) -> None:
     settings = tmp_path / "agent.toml"
     settings.write_text("[camera]\nopen_timeout_s = 0.2\nstall_s = 0.2\n")
@@ -201,7 +206,27 @@ def test_under_systemd_a_camera_that_is_not_there_is_waited_for(assets: Path, tm
     assert summary["blind_s"] > 1.5, "no answer is not no objects: the time is counted"
 
 
+def test_detect_says_at_once_that_one_file_cannot_take_two_pictures(assets: Path, tmp_path: Path) -> None:
+    pictures = [assets / "images/misc/pets.jpg"] * 2
+    result = edge_agent("detect", *pictures, "--model", assets / COCO, "--annotate", tmp_path / "out.jpg")
+    assert result.returncode == 2
+    assert "give a folder" in result.stderr
+    assert not result.stdout, "nothing is done first"
+
+
+def test_a_bug_says_how_to_see_more(assets: Path, tmp_path: Path) -> None:
+    (tmp_path / "cv2.py").write_text("raise ZeroDivisionError('as if')\n")
+    arguments = ("detect", assets / "images/misc/pets.jpg", "--model", assets / COCO)
+    result = edge_agent(*arguments, PYTHONPATH=str(tmp_path))
+    assert result.returncode == 70
+    assert result.stderr.count("\n") == 1
+    assert "EDGE_AGENT_DEBUG=1" in result.stderr
+    told = edge_agent(*arguments, PYTHONPATH=str(tmp_path), EDGE_AGENT_DEBUG="1")
+    assert "Traceback" in told.stderr
+
+
 def test_usage_errors_are_2() -> None:
+    assert edge_agent("run", "--backend", "tpu").returncode == 2
     assert edge_agent("run", "--seconds", "soon").returncode == 2
     assert edge_agent("fly").returncode == 2
 

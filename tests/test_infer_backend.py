@@ -14,7 +14,7 @@ import pytest
 
 from agent.errors import ConfigError, UnavailableError
 from agent.infer import choose_backend
-from agent.infer.backend import EDGETPU_LIBRARY, MODULES, PACKAGES, load_delegate
+from agent.infer.backend import EDGETPU_LIBRARY, MENDS, MODULES, PACKAGES, load_delegate
 from tests.delegates import Delegates
 from tests.models import installed
 
@@ -75,9 +75,7 @@ class TestChoice:
         for name in ABSENT:
             with pytest.raises(UnavailableError) as refused:
                 choose_backend(name)
-            assert str(refused.value) == (
-                f"no runtime: {PACKAGES[name]} is not installed; `pip install {PACKAGES[name]}`"
-            )
+            assert str(refused.value) == (f"no runtime: {PACKAGES[name]} is not installed; `pip install {MENDS[name]}`")
             assert refused.value.exit_code == 75
 
     def test_one_of_a_name_in_front_of_the_other_stays_unloaded(self, backend: str) -> None:

@@ -281,7 +281,7 @@ class TestDecoded:
     def test_a_class_without_a_label_is_a_wrong_setting(self, setting: dict[str, Any]) -> None:
         with pytest.raises(ConfigError, match=r"^model\.class.*: no class is named 'cow'; the labels have cat, dog, "):
             Postprocessor(ModelConfig(**setting), LABELS)
-        with pytest.raises(ConfigError, match=r"the labels have none: give model.labels"):
+        with pytest.raises(ConfigError, match=r"there are no labels: give model\.labels"):
             Postprocessor(ModelConfig(**setting), Labels())
 
     def test_small_boxes_go(self) -> None:
@@ -335,33 +335,32 @@ class TestDecoded:
 
 
 NUMBERS = st.sampled_from(
-    [0.05, 0.1, 0.125, 0.3, 0.5, 0.5001, 0.75, 0.9, 1.0, 1.25, -0.25, np.nan, np.inf, -np.inf, 3e38]
+    [
+        *(float(np.float32(number)) for number in (0.05, 0.1, 0.3, 0.5, 0.5001, 0.75, 0.9, 1.0, 1.25, -0.25, 3e38)),
+        *(np.nan, np.inf, -np.inf),
+    ]
 )
 PLACEMENTS = st.sampled_from(
     [FRAME, Placement(640, 480, 0.0, 0.125, 1.0, 0.75), Placement(33, 77, 0.25, 0.0, 0.5, 1.0)]
 )
 
 
-@given(
+ROWS = st.tuples(
     arrays.arrays(np.float32, (12, 4), elements=NUMBERS),
     arrays.arrays(np.float32, 12, elements=NUMBERS),
     arrays.arrays(np.float32, 12, elements=st.sampled_from([0, 1, 2, 3, 4, 5, 7, 90, -1, 1e9, np.nan, np.inf])),
     st.sampled_from([0, 3, 7, 12, 40, -2]),
-    st.lists(st.sampled_from([0.0, 0.1, 0.5, 0.9, np.inf]), min_size=1, max_size=6),
-    st.sampled_from([0.0, 0.125, 0.3]),
-    PLACEMENTS,
 )
+LIMITS = st.lists(st.sampled_from([0.0, 0.1, 0.5, 0.9, np.inf]), min_size=1, max_size=6)
+
+
+@given(ROWS, LIMITS, st.sampled_from([0.0, 0.125, 0.3]), PLACEMENTS)
 @settings(max_examples=300, deadline=None)
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_rows_in_plain_python_are_what_arrays_give(
-    boxes: np.ndarray,
-    scores: np.ndarray,
-    classes: np.ndarray,
-    count: int,
-    limits: list[float],
-    min_size: float,
-    placement: Placement,
+    drawn: tuple[np.ndarray, np.ndarray, np.ndarray, int], limits: list[float], min_size: float, placement: Placement
 ) -> None:
+    boxes, scores, classes, count = drawn
     boxes[:, 2:] += boxes[:, :2] * 0.75  # so that more of them have an area
     rows = Rows(np.array(limits, np.float32), min_size)
     left = rows(boxes[None], scores[None], classes[None], np.array([count], np.float32), placement)
@@ -502,6 +501,22 @@ class TestRaw:
             codes[1, place] = bad
             answer = seen(raw([[0, 0.6, 0], [0, 0.9, bad], [0, 0, 0], [0, 0, 0]], codes), max_detections=1)
             assert answer.confidence.tolist() == [pytest.approx(0.6)]
+
+    def test_small_ones_and_those_beside_the_frame_go(self) -> None:
+        scores = [[0, 0.9, 0], [0, 0.8, 0], [0, 0.7, 0], [0, 0, 0]]
+        beside = [0, 20, 0, 0]  # the centre a whole picture further right
+        narrow = [0, 0, 0, -8]  # a fifth as wide
+        outputs = raw(scores, [[0, 0, 0, 0], beside, narrow, [0, 0, 0, 0]])
+        np.testing.assert_allclose(seen(outputs).confidence, [0.9, 0.7])
+        np.testing.assert_allclose(seen(outputs, min_size=0.25).confidence, [0.9])
+        assert len(seen(outputs, min_size=0.6)) == 0
+
+    def test_best_come_first_and_at_most_so_many(self) -> None:
+        scores = [[0, 0.6, 0], [0, 0.9, 0], [0, 0.7, 0], [0, 0.8, 0]]
+        np.testing.assert_allclose(seen(raw(scores)).confidence, [0.9, 0.8, 0.7, 0.6])
+        answer = seen(raw(scores), max_detections=2)
+        np.testing.assert_allclose(answer.confidence, [0.9, 0.8])
+        assert answer.xyxy.tolist() == [[100, 0, 200, 50], [100, 50, 200, 100]]
 
     def test_of_another_number_of_anchors_are_refused(self) -> None:
         outputs = Outputs(np.zeros((1, 5, 4), np.float32), np.zeros((1, 5, 3), np.float32))

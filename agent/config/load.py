@@ -148,9 +148,19 @@ def _in_toml(quoted: re.Match[str]) -> str:
     return re.sub(r"\w+", lambda word: _WORDS.get(word[0], word[0]), quoted[1])
 
 
+def _broker_contradictions(config: Config) -> Iterator[str]:
+    mqtt = config.mqtt
+    if "/" in mqtt.host:
+        yield f"mqtt.host: {mqtt.host!r} is an address; give the name alone, beside it mqtt.port and mqtt.tls"
+    if bool(mqtt.cert_file) != bool(mqtt.key_file):
+        yield "mqtt.cert_file and mqtt.key_file: one without the other; a client certificate needs both"
+    if mqtt.password_file and not mqtt.username:
+        yield "mqtt.password_file: needs mqtt.username"
+
+
 def _contradictions(config: Config) -> Iterator[str]:
     yield from _unusable(msgspec.to_builtins(config), "")
-    camera, model, mqtt = config.camera, config.model, config.mqtt
+    camera, model = config.camera, config.model
     if camera.reconnect_min_s > camera.reconnect_max_s:
         yield "camera.reconnect_min_s: is more than camera.reconnect_max_s"
     for name, values in (("mean", model.mean), ("std", model.std)):
@@ -160,10 +170,7 @@ def _contradictions(config: Config) -> Iterator[str]:
         yield "model.std: 0 would divide by zero"
     if model.bundle and model.path:
         yield "model.bundle: stands beside model.path; give one of the two"
-    if bool(mqtt.cert_file) != bool(mqtt.key_file):
-        yield "mqtt.cert_file and mqtt.key_file: one without the other; a client certificate needs both"
-    if mqtt.password_file and not mqtt.username:
-        yield "mqtt.password_file: needs mqtt.username"
+    yield from _broker_contradictions(config)
     names = [zone.name for zone in config.zones]
     for name in names:
         if names.count(name) > 1:

@@ -21,6 +21,9 @@ from agent.errors import ConfigError, UnavailableError
 
 MODULES = {"litert": "ai_edge_litert.interpreter", "tflite-runtime": "tflite_runtime.interpreter"}
 PACKAGES = {"litert": "ai-edge-litert", "tflite-runtime": "tflite-runtime"}
+MENDS = {"litert": "ai-edge-litert", "tflite-runtime": "'edge-agent[tflite-runtime]'"}
+"""What to install: tflite-runtime on its own would come beside a numpy that it dies with."""
+
 EDGETPU_LIBRARY = "libedgetpu.so.1"
 DELEGATE_SYMBOLS = ("tflite_plugin_create_delegate", "tflite_plugin_destroy_delegate")
 
@@ -45,7 +48,7 @@ def choose_backend(setting: str = "auto") -> Backend:
         if importlib.util.find_spec(MODULES[name].partition(".")[0]) is not None:
             return _load(name)
     missing = " or ".join(PACKAGES[name] for name in wanted)
-    raise UnavailableError(f"no runtime: {missing} is not installed; `pip install {PACKAGES[wanted[0]]}`")
+    raise UnavailableError(f"no runtime: {missing} is not installed; `pip install {MENDS[wanted[0]]}`")
 
 
 def _load(name: str) -> Backend:

@@ -53,7 +53,8 @@ def describe(path: Path) -> ModelCard:
 
 
 def _edgetpu_note(data: Buffer) -> str:
-    return "; besides, the file is compiled for the Edge TPU" if re.search(EDGETPU.encode(), data) else ""
+    compiled = bytes(data[4:8]) == b"TFL3" and re.search(EDGETPU.encode(), data)
+    return "; besides, the file is compiled for the Edge TPU" if compiled else ""
 
 
 def _card(path: Path, data: Buffer, graph: Graph) -> ModelCard:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+
 import numpy as np
 import numpy.typing as npt
 
@@ -96,12 +98,19 @@ def contains(polygon: npt.NDArray[np.float64], points: FloatArray) -> npt.NDArra
     return inside
 
 
+def _known(labels: Labels, name: str) -> str:
+    names = list(labels.names.values())
+    near = difflib.get_close_matches(name, names, n=1)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return f"the labels have {', '.join(names[:8])}..." if names else "there are no labels: give model.labels"
+
+
 def _ids(labels: Labels, names: list[str], where: str) -> list[int]:
     ids = []
     for name in names:
         numbers = labels.ids(name)
         if not numbers:
-            known = ", ".join(list(labels.names.values())[:8]) or "none: give model.labels"
-            raise ConfigError(f"{where}: no class is named {name!r}; the labels have {known}...")
+            raise ConfigError(f"{where}: no class is named {name!r}; {_known(labels, name)}")
         ids += numbers
     return ids

@@ -39,7 +39,7 @@ def birth(stamp: Stamp, identity: Identity) -> contract.Birth:
         config_sha256=identity.config_sha256,
         board=_board_card(identity.board),
         metrics=METRICS,
-        commands={},
+        commands=identity.commands,
         runtime=_runtime_card(identity.runtime) if identity.runtime else None,
         model=_model_card(identity.model) if identity.model else None,
     )
