@@ -66,6 +66,9 @@ format: setup  ## rewrite the code in its style
 bench: setup  ## speed, memory and start, side by side with the bare runtime
 	$(BIN)/python -m bench
 
+demo: setup packages  ## the main job for half a minute: a clip, a detector, a broker of its own
+	$(BIN)/edge-tools demo --seconds 30
+
 docs: setup  ## generated pages
 	$(BIN)/python -m tools.reference
 

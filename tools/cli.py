@@ -12,6 +12,7 @@ import typer
 from agent import __version__
 from agent import config as settings
 from agent.errors import AgentError
+from tools import demo as demos
 from tools import evaluate as scores
 
 app = typer.Typer(
@@ -19,7 +20,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Tools for the desk: evaluate a detector on annotated pictures.",
+    help="Tools for the desk: show the agent at work, evaluate a detector on annotated pictures.",
 )
 
 
@@ -52,6 +53,19 @@ def evaluate(
         typer.echo(msgspec.json.encode(score).decode())
     else:
         typer.echo(f"mAP {score.mean_ap:.4f}, AP50 {score.ap50:.4f} ({score.images} pictures)")
+
+
+@app.command()
+def demo(
+    camera: Annotated[str, typer.Option(help="Anything that `edge-agent run --camera` takes.")] = "",
+    model: Annotated[Path | None, typer.Option(help="The .tflite detector.")] = None,
+    seconds: Annotated[float, typer.Option(min=1, help="End after this many seconds.")] = 30.0,
+) -> None:
+    """Show the main job: a broker of its own, the agent on a clip, and what it publishes.
+
+    Without options the clip and the detector are taken from the folder that EDGE_ASSETS names.
+    """
+    demos.run(camera, model, seconds)
 
 
 def main() -> None:
