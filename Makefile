@@ -40,11 +40,11 @@ test: setup lint test-unit test-tflite test-both test-wheel  ## everything but t
 test-unit: setup packages  ## every test of the default runtime, real broker and cameras included
 	$(BIN)/python -m pytest -q -m "not system"
 
-test-tflite: $(TFLITE)/.done  ## the model's street on tflite-runtime, in its own environment
+test-tflite: packages $(TFLITE)/.done  ## the model's street on tflite-runtime, in its own environment
 	$(TFLITE)/bin/python -m pytest -q -m "not system and not broker" $(RUNTIME_TESTS)
 
-test-both: $(BOTH)/.done  ## both runtimes side by side: parity
-	$(BOTH)/bin/python -m pytest -q tests/test_parity.py tests/test_infer_backend.py
+test-both: packages $(BOTH)/.done  ## both runtimes side by side: parity
+	$(BOTH)/bin/python -m pytest -q tests/test_parity.py tests/test_infer_backend.py tests/test_coco_map.py tests/test_model_golden.py
 
 RUNTIME_TESTS := $(wildcard tests/test_infer*.py tests/test_model*.py tests/test_pre*.py tests/test_post*.py tests/test_coco*.py tests/test_cli*.py tests/test_service*.py)
 

@@ -92,7 +92,9 @@ def load_model(config: Config, *, name: str = "", version: str = "") -> Model:
     backend = choose_backend(config.runtime.backend)
     prove(path, card, config.runtime)
     detector = Detector(path, card, backend, config.runtime)
-    detector.warm()
+    given = detector.warm()
+    if heads is not None and given != len(anchors(heads)):
+        raise ConfigError(f"model.heads: lays out {len(anchors(heads))} anchors, but {path} has {given}")
     card = replace(card, num_classes=num_classes)
     notes = _notes(preprocess, labels, card)
     return Model(_info(card, name or path.stem, version), path, card, labels, detector, preprocess, postprocess, notes)

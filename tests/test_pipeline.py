@@ -88,6 +88,12 @@ def test_anchors_that_do_not_fit_are_refused_with_both_numbers(assets: Path) -> 
         load_model(settings.override(Config(), changes))
 
 
+def test_anchors_of_a_file_that_leaves_its_shapes_open_are_counted_at_the_first_run(assets: Path) -> None:
+    changes = {"model.path": str(assets / "models/rfb320_face_float.tflite"), "model.heads": one_class_heads(7)}
+    with pytest.raises(ConfigError, match=r"7 anchors.*4420"):
+        load_model(settings.override(Config(), changes))
+
+
 def test_heads_for_a_model_that_decodes_its_own_boxes_are_refused(assets: Path) -> None:
     changes = {"model.path": str(assets / COCO), "model.heads": one_class_heads(1917)}
     with pytest.raises(ConfigError, match="decodes its own boxes"):

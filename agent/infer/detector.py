@@ -80,8 +80,11 @@ class Detector:
         get = self._get
         return Outputs(get(self._boxes), get(self._scores), get(self._classes), get(self._count))
 
-    def warm(self) -> None:
+    def warm(self) -> int:
         """Run once on zeros: fills the caches, and shows whether the answer has the shapes of a detector's.
+
+        Returns:
+            How many boxes the answer has: anchors, of raw heads.
 
         Raises:
             ModelError: it does not run, or boxes and scores do not belong together.
@@ -98,6 +101,7 @@ class Detector:
                     f"{self._path}: scores {list(scores)}, classes {list(classes)} and {count} counts "
                     "do not belong together"
                 )
+        return int(boxes[1])
 
     def _real(self, spec: TensorSpec, index: int) -> FloatArray:
         raw = self._get(index)

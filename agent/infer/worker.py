@@ -120,5 +120,10 @@ def _try(path: Path, card: ModelCard, config: RuntimeConfig) -> Proof:
     loaded = time.perf_counter()
     detector.warm()
     ended = time.perf_counter()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return Proof(loaded - begin, ended - loaded, peak)
+    return Proof(loaded - begin, ended - loaded, _peak_rss_bytes())
+
+
+def _peak_rss_bytes() -> int:
+    # Not getrusage: its ru_maxrss survives exec, so a small child of a large process would report the parent's.
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
