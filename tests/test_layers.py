@@ -1,6 +1,6 @@
 """The import directions of the house, held by a walk over the syntax trees; there are no exceptions.
 
-``errors, records, backoff < config < stages and model < pipeline < applications < service < cli``. No stage imports
+``errors, records < config < stages and model < pipeline < applications < service < cli``. No stage imports
 another. Third-party packages have one room each.
 """
 
@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 
 STAGES = {"camera", "preprocess", "infer", "postprocess", "measure", "drift", "sample", "publish"}
 LEVELS = [
-    {"errors", "records", "backoff"},
+    {"errors", "records"},
     {"config"},
     STAGES | {"model"},
     {"pipeline"},

@@ -1,0 +1,58 @@
+"""Frozen values that travel down the street, from stage to stage.
+
+Units are in the names; times are seconds on ``time.monotonic`` unless a name says otherwise; boxes are ``xyxy`` in
+frame pixels; pixels are BGR, as OpenCV gives them. Checked when made where a wrong value could travel far.
+"""
+
+from agent.records.arrays import FloatArray, IntArray, Pixels, Tensor
+from agent.records.frame import CameraState, CameraStatus, Detections, Frame, FrameResult, Labels, Placement, StageTimes
+from agent.records.model import MOST_ANCHORS, AnchorMap, Heads, ModelCard, ModelInfo, Outputs, RuntimeInfo, TensorSpec
+from agent.records.telemetry import (
+    Answer,
+    BoardInfo,
+    BoardReading,
+    Command,
+    Health,
+    Identity,
+    PerfReport,
+    ProcessReading,
+    SensorStatus,
+    SketchBins,
+    StageStats,
+    ThermalReading,
+)
+
+__all__ = [
+    "MOST_ANCHORS",
+    "AnchorMap",
+    "Answer",
+    "BoardInfo",
+    "BoardReading",
+    "CameraState",
+    "CameraStatus",
+    "Command",
+    "Detections",
+    "FloatArray",
+    "Frame",
+    "FrameResult",
+    "Heads",
+    "Health",
+    "Identity",
+    "IntArray",
+    "Labels",
+    "ModelCard",
+    "ModelInfo",
+    "Outputs",
+    "PerfReport",
+    "Pixels",
+    "Placement",
+    "ProcessReading",
+    "RuntimeInfo",
+    "SensorStatus",
+    "SketchBins",
+    "StageStats",
+    "StageTimes",
+    "Tensor",
+    "TensorSpec",
+    "ThermalReading",
+]

@@ -1,0 +1,198 @@
+"""What is measured and told: windows, readings, cards, commands and their answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from agent.records.frame import CameraStatus
+from agent.records.model import ModelInfo, RuntimeInfo
+
+
+@dataclass(frozen=True, slots=True)
+class SketchBins:
+    """A log-bucket histogram on its way to the wire: bucket ``offset + i`` holds ``counts[i]`` values.
+
+    Bucket ``k`` covers (g^(k-1), g^k] with g = (1 + a) / (1 - a), a = ``relative_accuracy`` (DDSketch, Masson, Rim and
+    Lee, VLDB 2019, arXiv 1908.10693). One fixed schema for every board, so that adding the counts merges exactly.
+    """
+
+    offset: int
+    counts: tuple[int, ...]
+    zero_count: int = 0
+    relative_accuracy: float = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class StageStats:
+    """One stage's times over a window, in seconds; percentiles from the sketch, ``max_s`` and ``mean_s`` exact."""
+
+    count: int
+    p50_s: float
+    p90_s: float
+    p99_s: float
+    max_s: float
+    mean_s: float
+    bins: SketchBins
+
+
+@dataclass(frozen=True, slots=True)
+class PerfReport:
+    """One window of the pipeline.
+
+    Attributes:
+        started_s: monotonic time of the window's begin.
+        duration_s: its length.
+        frames: frames that got an answer.
+        fps: ``frames / duration_s``.
+        dropped: frames that a newer one replaced in this window.
+        detections: objects found, summed over frames.
+        stages: ``age``, ``preprocess``, ``invoke``, ``postprocess``, ``total``; a stage without a value is absent.
+    """
+
+    started_s: float
+    duration_s: float
+    frames: int
+    fps: float
+    dropped: int
+    detections: int
+    stages: dict[str, StageStats]
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessReading:
+    """This process and the memory around it; ``None`` is "not there", never zero.
+
+    Attributes:
+        rss_bytes: resident memory of this process.
+        pss_bytes: the same with shared pages divided among their users.
+        peak_rss_bytes: the highest ``rss_bytes`` since the start.
+        available_bytes: memory that the board could still give.
+        cpu_percent: processor time of this process since the last reading; 100 is one core.
+        board_cpu_percent: the same of everything on the board; 100 is all cores busy.
+        threads: threads of this process.
+    """
+
+    rss_bytes: int | None = None
+    pss_bytes: int | None = None
+    peak_rss_bytes: int | None = None
+    available_bytes: int | None = None
+    cpu_percent: float | None = None
+    board_cpu_percent: float | None = None
+    threads: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ThermalReading:
+    """Heat, clock and power; ``None`` is "not there", never zero.
+
+    Attributes:
+        soc_celsius: the processor's temperature.
+        accelerator_celsius: a Coral PCIe/M.2 (``apex``), where there is one.
+        frequency_hz: the processor's clock now.
+        frequency_max_hz: the highest it may take.
+        throttle_bits: the Raspberry Pi firmware's word: 0 under-voltage, 1 frequency capped, 2 throttled, 3 soft
+            temperature limit, now; 16 to 19 the same since boot.
+        under_voltage: under-volted now.
+        throttled: throttled or capped now.
+    """
+
+    soc_celsius: float | None = None
+    accelerator_celsius: float | None = None
+    frequency_hz: float | None = None
+    frequency_max_hz: float | None = None
+    throttle_bits: int | None = None
+    under_voltage: bool | None = None
+    throttled: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SensorStatus:
+    """How one collector did: its own success and duration."""
+
+    name: str
+    ok: bool
+    duration_s: float
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BoardReading:
+    """All slow sensors, read once."""
+
+    taken_s: float
+    process: ProcessReading
+    thermal: ThermalReading
+    sensors: tuple[SensorStatus, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BoardInfo:
+    """What this machine is; fixed while the agent runs."""
+
+    model: str
+    machine: str
+    cores: int
+    memory_bytes: int | None
+    os: str
+    kernel: str
+    python: str
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The last-value card: how the agent itself is."""
+
+    uptime_s: float
+    fps: float | None
+    camera: CameraStatus
+    board: BoardReading
+    blind_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who this agent is, for the birth message; fixed until the model or the configuration changes."""
+
+    agent_version: str
+    config_sha256: str
+    board: BoardInfo
+    runtime: RuntimeInfo | None = None
+    model: ModelInfo | None = None
+    commands: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Something that the board is asked to do; ``service`` dispatches it.
+
+    Attributes:
+        op: one of a closed list of operations.
+        id: names the request; its replies carry it.
+        expires_s: unix time after which it must not be begun; None: never.
+        args: what the operation takes; None when the request was no request.
+    """
+
+    op: str
+    id: str
+    expires_s: float | None = None
+    args: dict[str, Any] | None = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The reply to a command: ``accepted``, ``running``, then exactly one of the others.
+
+    Attributes:
+        command: what was asked.
+        status: how it went.
+        code: a stable word for programs.
+        message: one sentence for a person.
+        data: what was asked for.
+    """
+
+    command: Command
+    status: Literal["accepted", "running", "succeeded", "failed", "rejected", "expired"]
+    code: str = "ok"
+    message: str = ""
+    data: dict[str, str | int | float | bool | None] = field(default_factory=dict)
