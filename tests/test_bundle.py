@@ -75,6 +75,10 @@ def test_signatures(good: Path, tmp_path: Path) -> None:
     assert read(unsigned).signed_by is None
     with pytest.raises(ModelError, match="not signed"):
         read(unsigned, [KEY.public])
+    signature = zipfile.ZipFile(good).read("manifest.json.minisig")
+    comment = rewritten(good, tmp_path / "c.bundle", {"manifest.json.minisig": signature.replace(b"seq 3", b"seq 4")})
+    with pytest.raises(ModelError, match="changed after it was signed"):
+        read(comment, [KEY.public])
     text = json.loads(zipfile.ZipFile(good).read("manifest.json"))
     text["seq"] = 99
     forged = rewritten(good, tmp_path / "f.bundle", {"manifest.json": json.dumps(text).encode()})

@@ -54,6 +54,17 @@ def test_rows_are_what_arrays_would_give(  # noqa: PLR0917
     np.testing.assert_array_equal(found.class_id, wanted.class_id)
 
 
+def test_the_best_comes_first_and_each_class_has_its_own_threshold() -> None:
+    whole = [0.0, 0.0, 1.0, 1.0]
+    rows = [(0.4, 0), (0.6, 1), (0.9, 0), (0.45, 1), (0.7, 2)]
+    boxes = np.array([[whole] * len(rows)], np.float32)
+    scores, classes = (np.array([column], np.float32) for column in zip(*rows, strict=True))
+    limits = np.array([0.3, 0.5, 0.3, 0.3], np.float32)
+    found = Rows(limits, 0.0)(boxes, scores, classes, np.array([5.0], np.float32), Placement(640, 480))
+    assert found.class_id.tolist() == [0, 2, 1, 0], "0.45 is below its class's 0.5"
+    np.testing.assert_allclose(found.confidence, [0.9, 0.7, 0.6, 0.4], rtol=1e-6)
+
+
 @pytest.mark.parametrize("count", [float("nan"), float("inf")])
 def test_a_count_that_is_no_number_is_refused(count: float) -> None:
     empty = np.zeros((1, 0, 4), np.float32), np.zeros((1, 0), np.float32), np.zeros((1, 0), np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
@@ -80,17 +81,28 @@ def test_detections_on_a_stream_and_telemetry_over_tls(
         child = started(assets, config)
         wanted = [f"{P}/{name}" for name in ("birth", "state", "health", "m/perf", "m/sys", "m/therm")]
         assert wait_until(lambda: all(observer.on(topic) for topic in wanted), 20), shown(child, observer)
+        observer.publish(f"{P}/cmd/snapshot/1", b"{}")
+        observer.publish(f"{P}/cmd/shell/2", b"{}")
+        asked = [f"{P}/res/snapshot/1", f"{P}/res/shell/2"]
+        assert wait_until(lambda: all(observer.on(topic) for topic in asked), 10), shown(child, observer)
         output, _ = ended(child)
         assert wait_until(lambda: states(observer)[-1] == "offline", 5)
     assert "fps" in output
     assert states(observer)[0] == "online"
     birth = json.loads(observer.on(f"{P}/birth")[0])
     assert birth["model"]["sha256"].startswith("61d598093ed0")
+    assert set(birth["commands"]) == {"snapshot"}
+    answers = [json.loads(observer.on(topic)[0]) for topic in asked]
+    assert [(answer["status"], answer["code"]) for answer in answers] == [
+        ("succeeded", "ok"),
+        ("rejected", "unsupported"),
+    ]
+    assert base64.b64decode(answers[0]["data"]["jpeg"]).startswith(b"\xff\xd8")
     perf = json.loads(observer.on(f"{P}/m/perf")[0])
     assert perf["frames"] > 0
     assert perf["boot"] == birth["boot"]
     for topic, body, _ in observer.messages:
-        if body:
+        if body and "/cmd/" not in topic:
             decode(topic, body)
 
 
