@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from bench import memory, start, street
+from bench import memory, render, start, street
 
 BENCHES: dict[str, Callable[[list[str]], None]] = {
     "street": street.main,
+    "render": render.main,
     "start": start.main,
     "memory": memory.main,
     "growth": memory.growth,

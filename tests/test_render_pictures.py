@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -81,7 +83,7 @@ def _masks(renderer: Renderer, index: int, knobs: Knobs) -> list[tuple[Pixels, i
     """Every part's visible pixels in the picture, as the map of the lens carries them."""
     lens = renderer._lens_at(knobs)
     first, start = divmod(4 * index, PIECE)
-    pieces = [renderer._piece(number, 0.0, 0.0) for number in range(first, first + 5)]
+    pieces = [renderer._piece(number, 0.0, layout.Supply()) for number in range(first, first + 5)]
     found = []
     for place, piece in enumerate(pieces):
         for number, class_id in enumerate(piece.class_id):
@@ -99,7 +101,7 @@ def test_parts_that_cover_each_other_can_still_be_told() -> None:
     for piles in (0.0, 1.0):
         covered = total = 0
         for number in range(25):
-            lying, owner = layout._place(layout._picks(3, number, 0.0), piles, SPRITES)
+            lying, owner = layout._place(layout._picks(3, number, layout.Supply()), piles, SPRITES)
             counts = np.bincount(owner[owner >= 0], minlength=len(lying))
             areas = np.array([part.sprite.mask.sum() for part in lying])
             assert (counts >= LEAST_VISIBLE * areas).all()
@@ -137,6 +139,12 @@ def test_the_lens_bends_corners_inwards() -> None:
 def test_every_class_occurs_and_no_stranger_unless_asked(renderer: Renderer) -> None:
     seen = {int(number) for index in range(0, 2000, 200) for number in renderer.frame(index, QUIET)[1].class_id}
     assert seen == set(range(len(CLASSES)))
+
+
+def test_a_pause_empties_the_belt() -> None:
+    renderer = Renderer(3)
+    usual, fewer, none = (renderer.frame(120, replace(QUIET, parts=share))[1] for share in (1.0, 0.5, 0.0))
+    assert len(usual) > len(fewer) > len(none) == 0
 
 
 def test_new_class_brings_strangers_and_leaves_the_others() -> None:

@@ -21,6 +21,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "turn": (-30.0, 30.0),
     "occlusion": (0.0, 0.6),
     "new_class": (0.0, 1.0),
+    "parts": (0.0, 1.0),
     "belt": (0.0, 1.0),
     "shadow": (0.0, 1.0),
     "torn": (0.0, 1.0),
@@ -48,6 +49,7 @@ class Knobs:
         turn: the same, degrees.
         occlusion: share of the picture that something near the lens covers.
         new_class: share of parts that are of a kind which no model was trained on.
+        parts: share of the usual parts that lie on the belt; at 0 the line stands still and the belt is empty.
         belt: colour of the belt, from dark rubber (0) to pale blue (1).
         shadow: depth of the shadows that people cast in passing.
         torn: share of frames whose lower part is of another moment.
@@ -68,6 +70,7 @@ class Knobs:
     turn: float = 0.0
     occlusion: float = 0.0
     new_class: float = 0.0
+    parts: float = 1.0
     belt: float = 0.0
     shadow: float = 0.3
     torn: float = 0.0

@@ -68,20 +68,33 @@ class _Lying:
     top: int
 
 
-def lay_out(seed: int, number: int, empty: Pixels, new_class: float, sprites: Sprites) -> Piece:
+@dataclass(frozen=True, slots=True)
+class Supply:
+    """What comes down the line.
+
+    Attributes:
+        new_class: share of parts that are of :data:`~agent.camera.rendered.parts.NEW_CLASS`.
+        parts: share of the usual number of parts.
+    """
+
+    new_class: float = 0.0
+    parts: float = 1.0
+
+
+def lay_out(seed: int, number: int, empty: Pixels, supply: Supply, sprites: Sprites) -> Piece:
     """Make one piece.
 
     Args:
         seed: of the whole scene.
         number: of the piece along the belt.
         empty: the piece of belt without parts, uint8 (belt.WIDTH, PIECE, 3); left as it is.
-        new_class: share of parts that are of :data:`~agent.camera.rendered.parts.NEW_CLASS`.
+        supply: what lies on it.
         sprites: where pictures of parts come from.
     """
     rng = np.random.default_rng((seed, 7, number))
     canvas = empty.copy()
     belt.litter(canvas, rng)
-    lying, owner = _place(_picks(seed, number, new_class), float(rng.uniform() ** 2), sprites)
+    lying, owner = _place(_picks(seed, number, supply), float(rng.uniform() ** 2), sprites)
     for part in lying:
         _blend(canvas, part)
     outlines = [_outline(owner, index, part) for index, part in enumerate(lying)]
@@ -115,20 +128,21 @@ def _place(picks: list[_Pick], piles: float, sprites: Sprites) -> tuple[list[_Ly
     return lying, owner[:, _MARGIN:-_MARGIN]
 
 
-def wanted(seed: int, number: int, new_class: float) -> list[SpriteKey]:
+def wanted(seed: int, number: int, supply: Supply) -> list[SpriteKey]:
     """The sprites that a piece may need, for who wants to draw them beforehand."""
-    return [pick.key for pick in _picks(seed, number, new_class)]
+    return [pick.key for pick in _picks(seed, number, supply)]
 
 
-def _picks(seed: int, number: int, new_class: float) -> list[_Pick]:
+def _picks(seed: int, number: int, supply: Supply) -> list[_Pick]:
     """Parts that are dropped one after another; the same random numbers whatever the knobs say."""
     rng = np.random.default_rng((seed, 3, number))
     picks = []
     for _ in range(int(rng.integers(3, 14))):
         class_id, variant, turn = (int(rng.integers(limit)) for limit in (len(CLASSES), VARIANTS, TURNS))
         strange, x, y, angle, near = (float(value) for value in rng.uniform(0, 1, 5))
-        picks.append(_Pick((NEW_CLASS if strange < new_class else class_id, variant, turn), x, y, angle, near))
-    return picks
+        picks.append(_Pick((NEW_CLASS if strange < supply.new_class else class_id, variant, turn), x, y, angle, near))
+    there = np.random.default_rng((seed, 8, number)).uniform(0, 1, len(picks)) < supply.parts
+    return [pick for pick, is_there in zip(picks, there, strict=True) if is_there]
 
 
 def _drop(pick: _Pick, sprite: Sprite, lying: list[_Lying], piles: float) -> _Lying | None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from agent.camera.rendered import belt, light, sensor
 from agent.camera.rendered.knobs import DAY, Knobs
-from agent.camera.rendered.layout import PIECE, Piece, lay_out, wanted
+from agent.camera.rendered.layout import PIECE, Piece, Supply, lay_out, wanted
 from agent.camera.rendered.lens import MARGIN, VIEW, Lens, Pose, make_lens
 from agent.camera.rendered.occluder import Occluder, make_occluder
 from agent.camera.rendered.sprite import SpriteKey, Sprites
@@ -111,31 +111,33 @@ class Renderer:
     def _strip_at(self, index: int, knobs: Knobs) -> tuple[_Strip, int]:
         """The belt under the camera, and how far into the strip the view begins."""
         first, start = divmod(index * SPEED, PIECE)
-        colour, strange = round(16 * knobs.belt) / 16, round(50 * knobs.new_class) / 50
-        return self._strip((first, colour, strange), lambda: self._join(first, colour, strange)), start
+        colour, supply = round(16 * knobs.belt) / 16, _supply(knobs)
+        key = (first, colour, supply.new_class, supply.parts)
+        return self._strip(key, lambda: self._join(first, colour, supply)), start
 
-    def _join(self, first: int, colour: float, strange: float) -> _Strip:
-        pieces = [self._piece(number, colour, strange) for number in range(first, first + _ACROSS)]
+    def _join(self, first: int, colour: float, supply: Supply) -> _Strip:
+        pieces = [self._piece(number, colour, supply) for number in range(first, first + _ACROSS)]
         canvas = np.concatenate([piece.canvas for piece in pieces], axis=1)
         cv2.blur(canvas, (SMEAR, 1), dst=canvas)
         moved = [piece.outlines + np.array([place * PIECE, 0], np.float32) for place, piece in enumerate(pieces)]
         return _Strip(canvas, np.concatenate(moved), np.concatenate([piece.class_id for piece in pieces]))
 
-    def _piece(self, number: int, colour: float, strange: float) -> Piece:
-        key = (number, colour, strange)
+    def _piece(self, number: int, colour: float, supply: Supply) -> Piece:
+        key = (number, colour, supply.new_class, supply.parts)
         if key not in self._pieces:
             conveyor = self._belt((colour,), lambda: belt.coloured(self._texture, colour, self._seed))
             left = number * PIECE % belt.LENGTH
             empty = conveyor[:, left : left + PIECE]
-            self._pieces[key] = lay_out(self._seed, number, empty, strange, self._sprites)
+            self._pieces[key] = lay_out(self._seed, number, empty, supply, self._sprites)
             if len(self._pieces) > _ACROSS + 1:
                 self._pieces.popitem(last=False)
         return self._pieces[key]
 
     def _look_ahead(self, index: int, knobs: Knobs) -> None:
         """Draw one part of the next piece: all of them at once would be a frame that takes ten times as long."""
-        following, strange = index * SPEED // PIECE + _ACROSS, round(50 * knobs.new_class) / 50
-        for key in self._wanted((following, strange), lambda: wanted(self._seed, following, strange)):
+        following, supply = index * SPEED // PIECE + _ACROSS, _supply(knobs)
+        asked = (following, supply.new_class, supply.parts)
+        for key in self._wanted(asked, lambda: wanted(self._seed, following, supply)):
             if not self._sprites.has(key):
                 self._sprites(key)
                 return
@@ -189,6 +191,11 @@ class _Last(Generic[Made]):
         if self._made is None or key != self._key:
             self._made, self._key = make(), key
         return self._made
+
+
+def _supply(knobs: Knobs) -> Supply:
+    """In steps, for each new one lays the belt out anew."""
+    return Supply(round(50 * knobs.new_class) / 50, round(50 * knobs.parts) / 50)
 
 
 def _step(level: float) -> float:

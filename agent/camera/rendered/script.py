@@ -21,6 +21,7 @@ PRESETS: dict[str, tuple[tuple[tuple[str, float], ...], float]] = {
     "knock": ((("shift_x", 60.0), ("shift_y", -35.0), ("turn", 6.0)), 0.0),
     "cover": ((("occlusion", 0.35),), 5.0),
     "strangers": ((("new_class", 0.3),), 0.0),
+    "pause": ((("parts", 0.0),), 0.0),
     "belt": ((("belt", 1.0),), 0.0),
     "freeze": ((("frozen", 1.0),), 0.0),
     "black": ((("black", 1.0),), 0.0),

@@ -92,6 +92,8 @@ class Rendered:
         self._control = _Control(Path(options.control)) if options.control else None
         self._index = -1
         self._pixels: Pixels | None = None
+        # The first frame draws every part and every lens: that is this camera's start, and no frame's age.
+        self._renderer.frame(0, options.knobs)
 
     @property
     def knobs(self) -> Knobs:
