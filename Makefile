@@ -4,12 +4,14 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 TFLITE := .venv-tflite
 BOTH := .venv-both
+TRAIN := .venv-train
+OUT ?= build/demo-model
 BIN := $(VENV)/bin
 PIP := -m pip install --disable-pip-version-check --quiet
 LOCK := $(BIN)/uv pip compile --quiet --generate-hashes --no-header --universal
 SHELL_FILES := $(shell git ls-files '*.sh' .ci/run)
 
-.PHONY: help setup packages test test-unit test-tflite test-both test-wheel test-system lint format bench demo docs lock wheel clean
+.PHONY: help setup packages test test-unit test-tflite test-both test-wheel test-system lint format bench demo demo-model docs lock wheel clean
 
 help:  ## list what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -46,7 +48,8 @@ test-tflite: packages $(TFLITE)/.done  ## the model's street on tflite-runtime, 
 test-both: packages $(BOTH)/.done  ## both runtimes side by side: parity
 	$(BOTH)/bin/python -m pytest -q tests/test_parity.py tests/test_infer_backend.py tests/test_coco_map.py tests/test_model_golden.py
 
-RUNTIME_TESTS := $(wildcard tests/test_infer*.py tests/test_model*.py tests/test_pre*.py tests/test_post*.py tests/test_coco*.py tests/test_cli*.py tests/test_service*.py)
+RUNTIME_TESTS := $(wildcard tests/test_infer*.py tests/test_model*.py tests/test_pre*.py tests/test_post*.py tests/test_coco*.py tests/test_cli*.py tests/test_service*.py tests/test_embedded.py \
+  tests/test_demo_bundle.py)
 
 test-wheel: setup wheel  ## the wheel in an empty environment looks at a picture
 	bash tests/wheel.sh dist $(PYTHON)
@@ -66,8 +69,13 @@ format: setup  ## rewrite the code in its style
 bench: setup  ## speed, memory and start, side by side with the bare runtime
 	$(BIN)/python -m bench
 
-demo: setup packages  ## the main job for half a minute: a clip, a detector, a broker of its own
-	$(BIN)/edge-tools demo --seconds 30
+demo: setup  ## everything at once: rendered camera, detector, broker, live page; ARGS="--seconds 60" ends it
+	@$(BIN)/edge-tools demo $(ARGS)
+
+demo-model:  ## train the demo model anew, about an hour; OUT=folder
+	$(PYTHON) -m venv $(TRAIN)
+	$(TRAIN)/bin/python $(PIP) -e '.[demo-model]'
+	TF_USE_LEGACY_KERAS=1 $(TRAIN)/bin/python -m tools.demo_model --out $(OUT)
 
 docs: setup  ## generated pages
 	$(BIN)/python -m tools.reference
@@ -86,4 +94,4 @@ lock:  ## new locked requirements from pyproject.toml
 	$(LOCK) --python-version 3.11 --group test -o requirements/test.txt -c requirements/both.txt
 
 clean:  ## remove what was made
-	rm -rf $(VENV) $(TFLITE) $(BOTH) .cache dist build
+	rm -rf $(VENV) $(TFLITE) $(BOTH) $(TRAIN) .cache dist build

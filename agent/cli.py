@@ -39,7 +39,9 @@ app.add_typer(config_app, name="config")
 ConfigPath = Annotated[Path | None, typer.Option("--config", "-c", help="Configuration file (TOML).")]
 ModelPath = Annotated[Path | None, typer.Option(help="The .tflite detector.")]
 LabelsPath = Annotated[Path | None, typer.Option(help="Label file, one name a line.")]
-BundlePath = Annotated[Path | None, typer.Option(help="A .bundle instead of model and labels.")]
+BundlePath = Annotated[
+    str | None, typer.Option(help="A .bundle instead of model and labels; demo: is the embedded one.")
+]
 CameraUri = Annotated[
     str | None,
     typer.Option(help="/dev/video0, usb:0, picamera:, rtsp://..., http://..., a video, a folder, a picture, demo:"),
@@ -88,6 +90,8 @@ def run(
 ) -> None:
     """Do the main job: watch the camera, run the model, measure, publish.
 
+    With nothing named it shows itself: a detector of its own on a rendered camera.
+
     Ends at the end of a file, after --seconds or --frames, or with Ctrl-C; then prints a summary.
 
     Example: edge-agent run --camera clip.mp4 --model ssd.tflite --labels coco.txt
@@ -100,6 +104,7 @@ def run(
             "camera.uri": camera,
             "camera.pace": pace,
             "camera.loop": loop,
+            **_embedded(config, camera, model, bundle),
         },
     )
     from agent.service import Limits
@@ -108,7 +113,7 @@ def run(
 
 
 def _run(settings: Config, limits: Any, *, as_json: bool, annotate: Path | None) -> None:
-    from agent import console, service
+    from agent import console, embedded, service
 
     status = console.StatusLine()
     _log_to(settings, console.LogLines(status))
@@ -119,7 +124,7 @@ def _run(settings: Config, limits: Any, *, as_json: bool, annotate: Path | None)
             limits=limits,
             on_start=watcher.start,
             on_result=watcher.result,
-            patient="INVOCATION_ID" in os.environ,
+            patient=embedded.is_under_systemd(),
         )
     finally:
         status.clear()
@@ -242,6 +247,7 @@ def check(
             **_model_options(model, labels, bundle, None),
             **_runtime_options(backend, threads, delegate),
             "camera.uri": camera,
+            **_embedded(config, camera, model, bundle),
         },
     )
     import msgspec
@@ -318,17 +324,28 @@ def explain(
 
 
 def _model_options(
-    model: Path | None, labels: Path | None, bundle: Path | None, threshold: float | None
+    model: Path | None, labels: Path | None, bundle: str | None, threshold: float | None
 ) -> dict[str, Any]:
     changes: dict[str, Any] = {
         "model.path": str(model) if model else None,
         "model.labels": str(labels) if labels else None,
-        "model.bundle": str(bundle) if bundle else None,
+        "model.bundle": bundle,
         "model.score_threshold": threshold,
     }
     if bundle is not None and model is None:
         changes["model.path"] = ""
     return changes
+
+
+def _embedded(config: Path | None, camera: str | None, model: Path | None, bundle: str | None) -> dict[str, Any]:
+    from agent import embedded
+
+    if config is not None or embedded.is_under_systemd():
+        return {}
+    changes = embedded.defaults(camera, model, bundle)
+    for key in changes:
+        typer.echo(embedded.NOTES[key], err=True)
+    return dict(changes)
 
 
 def _runtime_options(backend: str | None, threads: int | None, delegate: str | None) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -27,7 +28,7 @@ class StatusLine:
 
     def __init__(self, stream: TextIO = sys.stderr, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream, self._clock = stream, clock
-        self._shown = stream.isatty()
+        self._shown = stream.isatty() and os.environ.get("TERM") != "dumb"
         self._due_s = 0.0
         self._begun_s = clock()
         self._frames = 0

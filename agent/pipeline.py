@@ -73,7 +73,10 @@ def load_model(config: Config, *, name: str = "", version: str = "") -> Model:
         UnavailableError: the runtime or the delegate is not there.
     """
     if not config.model.path:
-        raise ConfigError("model.path: no model is named; give --model FILE.tflite, or set it in the configuration")
+        raise ConfigError(
+            "model.path: no model is named; give --model FILE.tflite or --bundle FILE "
+            "(demo: is the one in the package), or set it in the configuration"
+        )
     path = Path(config.model.path)
     card = describe(path)
     heads = _heads(path, card, config.model.heads)

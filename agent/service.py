@@ -7,11 +7,13 @@ reason. The loop waits for none of them.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import hashlib
 import logging
 import os
 import re
+import shutil
 import signal
 import socket
 import tempfile
@@ -22,13 +24,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from agent import __version__, bundle
+from agent import __version__, bundle, embedded
 from agent import config as settings
 from agent.camera import Camera
 from agent.camera import parse as parse_uri
 from agent.commands import OFFERED, Commands
 from agent.config import Config
-from agent.errors import AgentError, CameraError
+from agent.errors import AgentError, CameraError, StorageError
 from agent.measure import Meter, Sensors
 from agent.pipeline import Model, Pipeline, load_model
 from agent.publish import Publisher, wall_clock
@@ -286,12 +288,24 @@ def ready_model(config: Config) -> Model:
     """
     if not config.model.bundle:
         return load_model(config)
-    keys = [bundle.read_public_key(Path(name)) for name in config.model.trusted_keys]
-    found = bundle.read(Path(config.model.bundle), keys)
-    folder = state_dir(config) or Path(tempfile.mkdtemp(prefix="edge-agent-"))
-    unpacked = bundle.unpack(found, folder / "slots")
+    if config.model.bundle == embedded.ADDRESS:
+        found = embedded.read()
+    else:
+        keys = [bundle.read_public_key(Path(name)) for name in config.model.trusted_keys]
+        found = bundle.read(Path(config.model.bundle), keys)
+    unpacked = bundle.unpack(found, (state_dir(config) or _passing_dir()) / "slots")
     manifest = found.manifest
     return load_model(bundle.apply(config, found, unpacked), name=manifest.name, version=manifest.version)
+
+
+def _passing_dir() -> Path:
+    """A folder that goes when the process ends, for a board on which nothing else can be written."""
+    try:
+        folder = tempfile.mkdtemp(prefix="edge-agent-")
+    except OSError as error:
+        raise StorageError(f"a bundle must be unpacked, and no folder can be written: {error.strerror}") from None
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 def make_publisher(config: Config, on_command: Callable[[Command], None]) -> Publisher:

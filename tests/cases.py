@@ -19,6 +19,7 @@ def edge_agent(*arguments: object, timeout: float = 60, **environment: str) -> s
     """Run the command and take what it prints."""
     return subprocess.run(
         [sys.executable, "-m", "agent", *map(str, arguments)],
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=timeout,

@@ -17,7 +17,7 @@ LEVELS = [
     {"config"},
     STAGES | {"model"},
     {"pipeline"},
-    {"bundle", "recalibrate", "bench", "doctor", "parity", "annotate"},
+    {"bundle", "recalibrate", "bench", "doctor", "parity", "annotate", "embedded"},
     {"telemetry", "commands", "service"},
     {"check", "console"},
     {"cli"},

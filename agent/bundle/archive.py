@@ -66,7 +66,7 @@ def read(path: Path, keys: Iterable[PublicKey] = ()) -> Bundle:
         except ModelError as error:
             raise ModelError(f"{path}: {error}") from None
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-            raise ModelError(f"{path}: damaged archive: {error}") from None
+            raise ModelError(f"{path}: is damaged ({error}); copy it again") from None
     return Bundle(path, manifest, _sha256(path), signed_by)
 
 
@@ -143,7 +143,8 @@ def _opened(path: Path) -> zipfile.ZipFile:
     except IsADirectoryError:
         raise ModelError(f"{path}: is a folder; give the .bundle in it") from None
     except (zipfile.BadZipFile, ValueError, EOFError) as error:
-        raise ModelError(f"{path}: is no bundle: {error}") from None
+        what = "is empty" if path.stat().st_size == 0 else f"is no bundle, or a damaged one ({error})"
+        raise ModelError(f"{path}: {what}; copy it again") from None
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from None
 

@@ -47,7 +47,9 @@ class ModelConfig(Section, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=-1000, le=1000)] | None,
         Meta(description="Class number + this = line of the label file; needed only where its length leaves it open."),
     ] = None
-    bundle: Annotated[str, Meta(description="A .bundle file instead of path and labels.")] = ""
+    bundle: Annotated[
+        str, Meta(description="A .bundle file instead of path and labels; demo: is the one in the package.")
+    ] = ""
     trusted_keys: Annotated[
         list[str],
         Meta(description="minisign public key files; with any, a bundle must be signed by one of them."),
