@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# System packages that the tests use: a real broker, real stream servers, a C compiler for a delegate.
+# System packages that the tests use: a real broker, real stream servers, a C compiler for a delegate, a browser.
 # Does nothing when all are there; needs root or sudo when they are not.
 set -euo pipefail
 
-packages=(mosquitto mosquitto-clients openssl minisign gcc ffmpeg python3-gi gir1.2-gst-rtsp-server-1.0
-  gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly)
+packages=(mosquitto mosquitto-clients openssl minisign gcc ffmpeg chromium chromium-driver fonts-dejavu-core
+  python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good
+  gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly)
 
 if ! command -v dpkg-query >/dev/null; then
   echo "no Debian packages here: install by hand what ${packages[*]} stand for" >&2

@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from agent.camera.rendered import RANGES
+from agent.camera.rendered.script import PRESETS
 from agent.config import settings
+from tools import knobs_page
 from tools.reference import DOCS, main, settings_page
 
 
@@ -18,6 +21,14 @@ def test_every_setting_has_its_row_with_a_sentence() -> None:
         assert row.description, row.key
         cells = [line for line in page.splitlines() if line.startswith(f"| `{row.key.rpartition('.')[2]}` |")]
         assert any(row.description.replace("|", "\\|") in line for line in cells), row.key
+
+
+def test_every_knob_and_every_drift_has_its_row() -> None:
+    page = knobs_page.page()
+    for name in (*RANGES, *PRESETS):
+        assert f"\n| `{name}` | " in page
+    assert all(row.count("|") in {3, 4, 6} for row in page.splitlines() if row.startswith("|"))
+    assert "| `light` | 0 | 2.5 | 1 | of the scene, 1.0 is day" in page
 
 
 def test_every_row_has_as_many_cells_as_the_head() -> None:

@@ -153,3 +153,8 @@ def test_frames_are_free_to_keep() -> None:
     copy = first.copy()
     advance(rendered, 3)
     assert np.array_equal(first, copy)
+
+
+def test_what_must_be_drawn_once_is_drawn_when_it_is_opened() -> None:
+    """It takes 0.4 s, and would stand in the percentiles of a short run as the age of its first frame."""
+    assert source()._renderer._pieces

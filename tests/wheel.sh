@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The built wheel, installed into an empty environment from the locked requirements, finds what is on a picture.
+# The built wheel, installed into an empty environment from the locked requirements, shows itself, shows the live demo
+# with its extra, and finds what is on a picture.
 # usage: tests/wheel.sh DIST_FOLDER PYTHON
 set -euo pipefail
 
@@ -14,13 +15,25 @@ pip=("$work/venv/bin/python" -m pip install --disable-pip-version-check --quiet)
 "${pip[@]}" --require-hashes -r requirements/agent.txt
 "${pip[@]}" --no-deps "$dist"/*.whl
 "$work/venv/bin/python" -m pip check
+wheel=$(realpath "$dist"/*.whl)
+sed -n 's/^\([a-z0-9._-]*==.*\) \\$/\1/p' requirements/dev.txt >"$work/pins"
+
+cd "$work" # so that the checkout cannot be what is imported
+seen=$("$work/venv/bin/edge-agent" run --frames 30)
+echo "$seen"
+grep -q '^demo-parts .*' <<<"$seen"
+refused=0
+"$work/venv/bin/edge-tools" demo 2>"$work/said" || refused=$?
+[ "$refused" -eq 75 ] && grep -q "pip install 'edge-agent\[demo\]'" "$work/said"
+"${pip[@]}" --constraint "$work/pins" "$wheel[demo]"
+"$work/venv/bin/edge-tools" demo --no-open --seconds 6
+[ -z "$(find "$work" -name 'edge-demo-*')" ]
 
 if [ ! -f "$model" ]; then
   [ -z "${CI:-}" ] || { echo "no model at $model" >&2; exit 1; }
   echo "skipped: no model at $model; set EDGE_ASSETS" >&2
   exit 0
 fi
-cd "$work" # so that the checkout cannot be what is imported
 found=$("$work/venv/bin/edge-agent" detect "$assets/images/misc/cats_and_dogs.jpg" \
   --model "$model" --annotate "$work/boxes.jpg")
 echo "$found"

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-import msgspec
 import typer
 
 from agent import __version__
-from agent import config as settings
 from agent.errors import AgentError
-from tools import demo as demos
-from tools import evaluate as scores
 
 app = typer.Typer(
     name="edge-tools",
@@ -47,6 +43,11 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """COCO mAP of a detector on annotated pictures."""
+    import msgspec
+
+    from agent import config as settings
+    from tools import evaluate as scores
+
     changes = {"model.path": str(model) if model else None, "model.labels": str(labels) if labels else None}
     score = scores.evaluate(settings.override(settings.load(config), changes), annotations, images)
     if as_json:
@@ -57,15 +58,24 @@ def evaluate(
 
 @app.command()
 def demo(
-    camera: Annotated[str, typer.Option(help="Anything that `edge-agent run --camera` takes.")] = "",
-    model: Annotated[Path | None, typer.Option(help="The .tflite detector.")] = None,
-    seconds: Annotated[float, typer.Option(min=1, help="End after this many seconds.")] = 30.0,
+    camera: Annotated[
+        str | None, typer.Option(help="Anything that `edge-agent run --camera` takes; else the rendered belt.")
+    ] = None,
+    bundle: Annotated[str | None, typer.Option(help="A .bundle; else demo:, the one in the package.")] = None,
+    model: Annotated[Path | None, typer.Option(help="A .tflite detector instead of a bundle.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=1, help="End after so many; else on Ctrl-C.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Of the page; else 8765 or the next free.")] = None,
+    open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Show the page, if there is a screen.")] = True,
 ) -> None:
-    """Show the main job: a broker of its own, the agent on a clip, and what it publishes.
+    """Show everything: a local broker, the agent on a rendered camera, and the live page.
 
-    Without options the clip and the detector are taken from the folder that EDGE_ASSETS names.
+    After 30 seconds the light begins to drop.
     """
-    demos.run(camera, model, seconds)
+    from tools import demo as demos
+
+    named = {"camera": camera, "bundle": bundle, "model": model, "seconds": seconds, "port": port}
+    known: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
+    raise typer.Exit(demos.run(**known, open_browser=open_browser))
 
 
 def main() -> None:

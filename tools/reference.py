@@ -1,4 +1,4 @@
-"""Generated pages: ``docs/settings.md`` from the settings' own tables.
+"""Generated pages: ``docs/settings.md`` from the settings' own tables, ``docs/rendered-camera.md`` from the knobs.
 
 ``python -m tools.reference`` writes them, ``--check`` says which are stale and changes nothing.
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import get_args, get_type_hints
 
 from agent.config import Config, Setting, settings
+from tools import knobs_page
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -61,7 +62,7 @@ def _table(rows: Iterable[Setting]) -> list[str]:
     return lines
 
 
-PAGES = {"settings.md": settings_page}
+PAGES = {"settings.md": settings_page, "rendered-camera.md": knobs_page.page}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -138,6 +138,8 @@ class _Control:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._seen_ns = -1
+        if not path.exists():
+            log.warning("%s: is not there (yet): the knobs stay as they are until it is", path)
 
     def look(self, knobs: Knobs) -> Knobs:
         """The knobs in the file when it changed, else those given; a file that cannot be used is told once."""
