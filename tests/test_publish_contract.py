@@ -27,7 +27,16 @@ from tests.publish_fakes import board_reading, health, identity, perf_report, st
 
 NAMES = topics.Names("home", "cam1")
 QUEUE = QueueCard(rows=1, bytes=700, oldest_s=3.2)
-TOTALS = Totals(published=9, acked=8, merged=0, dropped={"m/perf": 2}, refused={}, bytes_out={"state": 120})
+TOTALS = Totals(
+    published=9,
+    acked=8,
+    merged=0,
+    dropped={"m/perf": 2},
+    refused={},
+    bytes_out={"state": 120},
+    disk_bytes_written=9,
+    disk_faults=1,
+)
 
 PAYLOADS: list[tuple[str, Envelope]] = [
     ("state", translate.state(stamp(), "degraded", "no camera")),

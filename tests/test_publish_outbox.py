@@ -40,11 +40,11 @@ def drain(box: Outbox) -> list[Row]:
     return rows
 
 
-def test_notices_go_before_windows_each_oldest_first() -> None:
+def test_notices_go_first_the_oldest_before_all_then_windows_the_newest_first() -> None:
     box = Outbox(10_000, never)
     for row in (window(1), notice(1), window(2), notice(2)):
         box.put(row)
-    assert [(row.cls, row.seq_first) for row in drain(box)] == [("e", 1), ("e", 2), ("m/perf", 1), ("m/perf", 2)]
+    assert [(row.cls, row.seq_first) for row in drain(box)] == [("e", 1), ("e", 2), ("m/perf", 2), ("m/perf", 1)]
 
 
 def test_a_row_in_flight_is_still_there() -> None:
@@ -67,7 +67,7 @@ def test_after_a_cut_unacknowledged_rows_come_again_in_their_old_order() -> None
     box.acked(first[0])
     box.requeue()
     box.put(window(4))
-    assert [row.seq_first for row in drain(box)] == [2, 3, 4]
+    assert [row.seq_first for row in drain(box)] == [4, 2, 1]
 
 
 def test_over_the_bound_windows_merge_before_anything_is_dropped() -> None:
@@ -75,7 +75,7 @@ def test_over_the_bound_windows_merge_before_anything_is_dropped() -> None:
     for seq in range(1, 101):
         box.put(window(seq))
     counts = box.counts()
-    rows = drain(box)
+    rows = drain(box)[::-1]
     assert counts.dropped == {}
     assert counts.merged == 100 - len(rows)
     assert (rows[0].seq_first, rows[-1].seq_last) == (1, 100)

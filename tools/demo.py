@@ -106,7 +106,7 @@ def _settings(folder: Path, broker: Broker) -> Path:
     path.write_text(
         f'[device]\nsite = "demo"\nid = "board"\nstate_dir = "{folder}/state"\n'
         f"[measure]\nwindow_s = 2\nsensors_s = 2\n"
-        f'[mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\nhealth_s = 5\n',
+        f'[mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\nhealth_s = 5\nprofile = "live"\nresolution_s = 0\n',
         encoding="utf-8",
     )
     return path

@@ -220,12 +220,28 @@ class MqttConfig(Section, frozen=True, kw_only=True):
     ] = ""
     cert_file: Annotated[str, Meta(description="Our certificate, PEM, for brokers that ask for one.")] = ""
     key_file: Annotated[str, Meta(description="Its private key, PEM, or a name in $CREDENTIALS_DIRECTORY.")] = ""
-    keepalive_s: Annotated[
-        int,
+    profile: Annotated[
+        Literal["live", "normal", "metered"],
         Meta(
-            ge=5, le=3600, description="Seconds of silence after which the broker calls us lost.", extra={"unit": "s"}
+            description="How sparing with bytes: live (each window as JSON, at most 6 MB a day), "
+            "normal (batched and deflated, 1.5 MB), metered (1 MB)."
         ),
-    ] = 30
+    ] = "normal"
+    resolution_s: Annotated[
+        Annotated[float, Meta(ge=0.0, le=3600.0)] | None,
+        Meta(
+            description="Windows are merged up to this length before they are sent; 0: sent as they are; "
+            "unset: by profile, 30 s to 60 s.",
+            extra={"unit": "s"},
+        ),
+    ] = None
+    keepalive_s: Annotated[
+        Annotated[int, Meta(ge=5, le=3600)] | None,
+        Meta(
+            description="Seconds of silence after which the broker calls us lost; unset: 30, in metered 240.",
+            extra={"unit": "s"},
+        ),
+    ] = None
     connect_timeout_s: Annotated[Positive, Meta(description="Deadline for one connection attempt.")] = 10.0
     reconnect_max_s: Annotated[Positive, Meta(description="Longest delay between two attempts (full jitter).")] = 120.0
     health_s: Annotated[
@@ -237,6 +253,34 @@ class MqttConfig(Section, frozen=True, kw_only=True):
             ge=65536, description="Most memory for messages that wait for the broker, bytes.", extra={"unit": "bytes"}
         ),
     ] = 4 * 2**20
+    disk_bytes: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Most disk for messages that wait for the broker, in the state directory; "
+            "0: they wait in memory only.",
+            extra={"unit": "bytes"},
+        ),
+    ] = 32 * 2**20
+    max_age_s: Annotated[
+        float,
+        Meta(ge=60.0, description="What waits for the broker for longer is dropped, and counted.", extra={"unit": "s"}),
+    ] = 7 * 86_400.0
+    live_s: Annotated[
+        float,
+        Meta(
+            ge=5.0,
+            le=3600.0,
+            description="A window that waits longer than it was meant to goes to the disk, and then to the backlog.",
+            extra={"unit": "s"},
+        ),
+    ] = 60.0
+    backlog_bytes_s: Annotated[
+        float,
+        Meta(
+            ge=256.0, description="How fast the backlog is sent after an outage, bytes a second.", extra={"unit": "B/s"}
+        ),
+    ] = 8192.0
 
 
 class LogConfig(Section, frozen=True, kw_only=True):

@@ -3,17 +3,30 @@
 Ways through this room::
 
     Publisher -> inbox -> intake -> cards (last values)     -> session -> link -> broker
-                                 -> outbox (what must arrive) ^
+                                 -> spool, outbox (what must arrive) -> order ^
 
 ``publisher`` is the front and owns the thread ``mqtt``; ``network`` is that thread's loop; ``session`` judges what is
 said next; ``paho_link`` is the only file that knows paho-mqtt. ``contract`` and ``topics`` are what other programs may
-rely on. Without a broker everything is taken in all the same and waits, within ``mqtt.queue_bytes``.
+rely on. Without a broker everything is taken in all the same and waits: ``outbox`` in memory, ``store`` on the disk,
+``spool`` judges between them; ``gather`` merges windows to the profile's length, ``order`` says what is sent next.
 """
 
+from agent.publish.batch import decode_batch
 from agent.publish.probe import check
 from agent.publish.publisher import Publisher
 from agent.publish.stamp import wall_clock
 from agent.publish.status import PublisherStatus
-from agent.publish.topics import TOPICS, decode, metric_dictionary, schemas
+from agent.publish.topics import BATCHES, TOPICS, decode, metric_dictionary, schemas
 
-__all__ = ["TOPICS", "Publisher", "PublisherStatus", "check", "decode", "metric_dictionary", "schemas", "wall_clock"]
+__all__ = [
+    "BATCHES",
+    "TOPICS",
+    "Publisher",
+    "PublisherStatus",
+    "check",
+    "decode",
+    "decode_batch",
+    "metric_dictionary",
+    "schemas",
+    "wall_clock",
+]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from agent.config import MqttConfig
 from agent.errors import ConfigError
+from agent.publish.profile import profile_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ def read_access(config: MqttConfig, credentials_dir: Path | None = None) -> Acce
         tls=tls,
         username=config.username or None,
         password=_read_password(config, credentials_dir),
-        keepalive_s=config.keepalive_s,
+        keepalive_s=profile_of(config).keepalive_s,
         timeout_s=config.connect_timeout_s,
         has_certificate=bool(config.cert_file),
     )

@@ -6,7 +6,7 @@ A card that was not acknowledged is simply due again with the next connection, s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -14,6 +14,7 @@ from agent.publish import translate
 from agent.publish.contract import Envelope, QueueCard, StateName, Totals
 from agent.publish.inbox import StateChange
 from agent.publish.link import Will
+from agent.publish.restamp import restamp
 from agent.publish.stamp import Stamper
 from agent.publish.topics import Names
 from agent.records import Health, Identity
@@ -75,6 +76,13 @@ class Cards:
             self._alarms.pop(alarm_id, None)
         else:
             self._alarms[alarm_id] = message
+
+    def restamp(self, shift_s: float) -> None:
+        """The clock was set by so much: the active alarms get the time that is right now."""
+        self._alarms = {
+            alarm_id: replace(message, body=restamp(message.cls, message.body, shift_s))
+            for alarm_id, message in self._alarms.items()
+        }
 
     def all_due(self) -> None:
         """A new connection: the broker may have forgotten everything."""

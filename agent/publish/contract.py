@@ -20,7 +20,7 @@ VERSION: Literal[1] = 1
 SKETCH_ACCURACY = 0.01
 """Relative accuracy of every sketch on the wire: one schema for all boards, so that adding counts merges exactly."""
 
-Clock = Literal["ok", "unsynced"]
+Clock = Literal["ok", "unsynced", "stepped"]
 StateName = Literal["online", "degraded", "updating", "safe-mode", "offline", "lost"]
 MetricKind = Literal["gauge", "counter", "sketch"]
 Scalar = str | int | float | bool | None
@@ -55,6 +55,8 @@ class Totals(TypedDict):
     dropped: dict[str, int]
     refused: dict[str, int]
     bytes_out: dict[str, int]
+    disk_bytes_written: int
+    disk_faults: int
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -75,7 +77,13 @@ class Envelope(Part, frozen=True, kw_only=True):
             description="When it was so: unix time, seconds; of a window, its end.", extra_json_schema={"x-unit": "s"}
         ),
     ]
-    clk: Annotated[Clock, Meta(description="ok; unsynced: ts means nothing yet, the board has not learned the time.")]
+    clk: Annotated[
+        Clock,
+        Meta(
+            description="ok; unsynced: ts means nothing yet, the board has not learned the time; "
+            "stepped: the clock was set after this was recorded, and ts was moved by as much."
+        ),
+    ]
     up: Annotated[float | None, Meta(description="The monotonic clock at ts, seconds; only while unsynced.")] = None
     seq_first: Annotated[int | None, Meta(description="Merged windows: this one stands for seq_first to seq.")] = None
 
@@ -153,6 +161,7 @@ class QueueCard(Part, frozen=True, kw_only=True):
 
     rows: Annotated[int, _metric("1", "gauge", "Messages that wait or are unacknowledged.")]
     bytes: Annotated[int, _metric("bytes", "gauge", "Memory they take.")]
+    disk_bytes: Annotated[int, _metric("bytes", "gauge", "What lies on the disk of it.")] = 0
     oldest_s: Annotated[float, _metric("s", "gauge", "Age of the oldest one.")]
 
 
@@ -169,6 +178,8 @@ class HealthCard(Envelope, frozen=True, kw_only=True):
     dropped: Annotated[dict[str, int], _metric("1", "counter", "Messages given up, by class: each one is lost.")]
     refused: Annotated[dict[str, int], _metric("1", "counter", "Messages the broker refused, by class: each is lost.")]
     bytes_out: Annotated[dict[str, int], _metric("bytes", "counter", "MQTT bytes sent, by class.")]
+    disk_bytes_written: Annotated[int, _metric("bytes", "counter", "Written to save what waits.")] = 0
+    disk_faults: Annotated[int, _metric("1", "counter", "Times that the disk did not take or give it.")] = 0
     fps: Annotated[float | None, _metric("1/s", "gauge", "Frames answered a second.")] = None
     rss_bytes: Annotated[int | None, _metric("bytes", "gauge", "Memory of the agent.")] = None
     soc_celsius: Annotated[float | None, _metric("Cel", "gauge", "The processor's temperature.")] = None

@@ -11,7 +11,8 @@ from agent.publish import translate
 from agent.publish.cards import Cards, Message
 from agent.publish.contract import Envelope
 from agent.publish.inbox import AlarmChange, Happening, Item, StateChange, class_of
-from agent.publish.outbox import Outbox, Row
+from agent.publish.outbox import Row
+from agent.publish.spool import Spool
 from agent.publish.stamp import Stamper
 from agent.publish.topics import MAX_PACKET_BYTES, Names, packet_bytes
 from agent.records import Answer, BoardReading, Health, Identity, PerfReport
@@ -22,9 +23,7 @@ log = logging.getLogger("agent.publish")
 class Intake:
     """Owned by the mqtt thread."""
 
-    def __init__(
-        self, names: Names, stamper: Stamper, cards: Cards, outbox: Outbox, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, names: Names, stamper: Stamper, cards: Cards, outbox: Spool, clock: Callable[[], float]) -> None:
         self._names = names
         self._stamper = stamper
         self._cards = cards

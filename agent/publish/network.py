@@ -86,6 +86,7 @@ class Network:
     def finish(self, by_s: float) -> bool:
         """Hands over what waits, then says ``offline`` and goodbye; True when all of it was acknowledged by then."""
         self._take_in()
+        self._session.hurry()
         half_s = (self._clock() + by_s) / 2  # a long queue must not keep us from saying goodbye
         is_said = False
         while self._link is not None and self._clock() < by_s:
@@ -206,10 +207,11 @@ class Network:
 
     def _hang_up(self, is_said: bool) -> bool:
         link, self._link = self._link, None
-        is_done = is_said and link is not None and self._session.is_idle()
+        is_done = is_said and link is not None and self._session.is_idle() and not self._session.queue().rows
         if link is not None:
             # without an acknowledged `offline` the last will has to say it, and a goodbye would forbid that
             link.close() if is_said and self._session.is_state_said() else link.abort()
+        self._session.close()
         self._is_connected = False
         self._reason = "stopped"
         self.status = self._look()

@@ -1,14 +1,15 @@
 """What waits for the broker: rows in memory, bounded by bytes, gone only when the broker has acknowledged them.
 
 Pure bookkeeping on the mqtt thread: no clock, no network. Over the bound, neighbouring windows are merged before
-anything is dropped, and whatever is dropped is counted by its class.
+anything is dropped, and whatever is dropped is counted by its class. What lies on the disk as well is lent to it, to
+be sent: that is never dropped here, and does not count towards the bound.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 ROW_OVERHEAD_BYTES = 250
@@ -25,11 +26,16 @@ class Row:
     Attributes:
         cls: delivery class.
         topic: the whole topic.
-        body: payload; windows as they are stored, with every sketch.
+        body: payload; windows as they are stored, with every sketch; of a pack, such windows deflated.
         queued_s: monotonic time at which it was put in.
         seq_first, seq_last: what it stands for in its class; both 0 for a payload without an envelope.
         retain: the broker keeps it.
         mergeable: a window, that a neighbour can take in.
+        lines: windows in a pack; 0 for a single message.
+        count: how many messages a pack stands for; there may be gaps in it.
+        disk: its number on the disk; 0: it is in memory only.
+        former: made by a former start of the agent.
+        shift_s: of a pack, seconds to be added to its times.
     """
 
     cls: str
@@ -40,6 +46,11 @@ class Row:
     seq_last: int = 0
     retain: bool = False
     mergeable: bool = False
+    lines: int = 0
+    count: int = 0
+    disk: int = 0
+    former: bool = False
+    shift_s: float = 0.0
 
     @property
     def size_bytes(self) -> int:
@@ -49,7 +60,7 @@ class Row:
     @property
     def messages(self) -> int:
         """How many it stands for."""
-        return self.seq_last - self.seq_first + 1
+        return self.count or self.seq_last - self.seq_first + 1
 
 
 Merge = Callable[[Row, Row], Row | None]
@@ -68,13 +79,15 @@ class OutboxCounts:
 
 
 class Outbox:
-    """Rows by number: what must not be lost goes first, then windows, each oldest first."""
+    """Rows by number: what must not be lost goes first, oldest first; then windows, the newest first; then packs."""
 
     def __init__(self, limit_bytes: int, merge: Merge) -> None:
         self._limit_bytes = limit_bytes
         self._merge = merge
+        self._lent: dict[int, Row] = {}
         self._notices: dict[int, Row] = {}
         self._windows: dict[int, Row] = {}
+        self._packs: dict[int, Row] = {}
         self._flying: dict[int, Row] = {}
         self._unmergeable: set[tuple[int, int]] = set()
         self._number = 0
@@ -86,42 +99,124 @@ class Outbox:
         """Takes a row in; makes room by merging, then by dropping the oldest, until the bound holds."""
         self._number += 1
         self._lane(row)[self._number] = row
-        self._bytes += row.size_bytes
+        self._bytes += _memory(row)
         while self._bytes > self._limit_bytes and (self._merge_once() or self._drop_once()):
             pass
 
-    def next(self) -> tuple[int, Row] | None:
-        """The next row to send and its number; it stays here, in flight, until one of the calls below."""
-        lane = self._notices or self._windows
-        if not lane:
-            return None
-        number = next(iter(lane))
-        row = self._flying[number] = lane.pop(number)
-        return number, row
+    def next(self, *, windows: bool = True) -> tuple[int, Row] | None:
+        """The next row to send and its number; it stays here, in flight, until one of the calls below.
 
-    def acked(self, number: int) -> None:
+        Args:
+            windows: single windows too, and not only what must not be lost.
+        """
+        for lane in (self._lent, self._notices):
+            if lane:
+                return self._take(lane, next(iter(lane)))
+        return self._take(self._windows, next(reversed(self._windows))) if windows and self._windows else None
+
+    def next_pack(self) -> tuple[int, Row] | None:
+        """The oldest pack, to be sent."""
+        return self._take(self._packs, next(iter(self._packs))) if self._packs else None
+
+    def windows(self) -> list[tuple[int, Row]]:
+        """The single windows that wait, oldest first; they stay here."""
+        return list(self._windows.items())
+
+    def fly(self, numbers: Iterable[int]) -> None:
+        """These windows are sent now, in one message."""
+        for number in numbers:
+            self._take(self._windows, number)
+
+    def acked(self, number: int) -> Row:
         """The broker has it: the row leaves."""
-        self._bytes -= self._flying.pop(number).size_bytes
+        row = self._flying.pop(number)
+        self._bytes -= _memory(row)
+        return row
 
-    def give_up(self, number: int) -> None:
+    def give_up(self, number: int) -> Row:
         """It can never be sent (too large): the row leaves, and counts as dropped."""
         self._count_dropped(self._flying[number])
-        self.acked(number)
+        return self.acked(number)
+
+    def take_out(self, numbers: Iterable[int] | None = None) -> list[Row]:
+        """Rows that wait leave for somewhere else: those windows, or (None) all that is in memory only."""
+        lanes = (self._notices, self._windows, self._packs)
+        found = [(lane, n) for lane in lanes for n, row in lane.items() if numbers is None and not row.disk]
+        found += [(self._windows, number) for number in numbers or ()]
+        rows = [lane.pop(number) for lane, number in found]
+        self._bytes -= sum(map(_memory, rows))
+        return rows
 
     def requeue(self) -> None:
         """The connection is gone: what was in flight waits again, in its old place."""
-        for lane in (self._notices, self._windows):
+        for lane in (self._lent, self._notices, self._windows, self._packs):
             back = {number: row for number, row in self._flying.items() if self._lane(row) is lane}
             rest = dict(lane)
             lane.clear()
             lane.update(sorted((back | rest).items()))
         self._flying.clear()
 
+    def change(self, change: Callable[[Row], Row]) -> None:
+        """Changes every row; none may move to another lane but by losing its place on the disk."""
+        for lane in (self._lent, self._notices, self._windows, self._packs, self._flying):
+            for number, row in lane.items():
+                lane[number] = changed = change(row)
+                self._bytes += _memory(changed) - _memory(row)
+        unlent = {number: row for number, row in self._lent.items() if not row.disk}
+        self._lent = {number: row for number, row in self._lent.items() if row.disk}
+        self._notices = unlent | self._notices
+
+    def split(self, number: int, rows: Iterable[Row]) -> None:
+        """A pack in flight is too large: these wait in its stead, before all others."""
+        self.acked(number)
+        first = dict(enumerate(rows, start=self._number + 1))
+        self._number += len(first)
+        self._packs = first | self._packs
+        self._bytes += sum(map(_memory, first.values()))
+
+    def expire(self, before_s: float) -> None:
+        """Drops what was put in before a monotonic time."""
+        for lane in (self._notices, self._windows, self._packs):
+            for number in [n for n, row in lane.items() if row.queued_s < before_s and not row.disk]:
+                self._drop(lane, number)
+
+    @property
+    def lent(self) -> frozenset[int]:
+        """Numbers, on the disk, of what waits or flies here."""
+        lanes = (self._lent, self._packs, self._flying)
+        return frozenset(row.disk for lane in lanes for row in lane.values() if row.disk)
+
+    @property
+    def is_pack_flying(self) -> bool:
+        """A pack is on its way."""
+        return any(row.lines for row in self._flying.values())
+
+    @property
+    def is_unsaved(self) -> bool:
+        """Something waits in memory only."""
+        return any(not row.disk for lane in (self._notices, self._windows, self._packs) for row in lane.values())
+
+    @property
+    def is_filling(self) -> bool:
+        """Half of the bound is used."""
+        return self._bytes > self._limit_bytes // 2
+
+    @property
+    def has_notices(self) -> bool:
+        """Something that must not be lost waits here."""
+        return bool(self._lent or self._notices)
+
+    @property
+    def has_packs(self) -> bool:
+        """A pack waits, or is in flight."""
+        return bool(self._packs) or self.is_pack_flying
+
     def counts(self) -> OutboxCounts:
         """Rows (in flight ones too), bytes, time at which the oldest was put in, and the losses."""
-        heads = [next(iter(lane.values())) for lane in (self._notices, self._windows) if lane]
+        lanes = (self._lent, self._notices, self._windows, self._packs)
+        heads = [next(iter(lane.values())) for lane in lanes if lane]
         return OutboxCounts(
-            rows=len(self._flying) + len(self._notices) + len(self._windows),
+            rows=len(self._flying) + sum(map(len, lanes)),
             bytes=self._bytes,
             oldest_s=min((row.queued_s for row in (*heads, *self._flying.values())), default=None),
             merged=self._merged,
@@ -129,11 +224,23 @@ class Outbox:
         )
 
     def count_dropped(self, cls: str, messages: int = 1) -> None:
-        """Counts a loss that happened before a row was made."""
+        """Counts a loss that happened before a row was made, or elsewhere."""
         self._dropped[cls] += messages
 
+    def count_merged(self, windows: int) -> None:
+        """Counts windows that were merged elsewhere."""
+        self._merged += windows
+
     def _lane(self, row: Row) -> dict[int, Row]:
-        return self._windows if row.mergeable else self._notices
+        if row.lines:
+            return self._packs
+        if row.mergeable:
+            return self._windows
+        return self._lent if row.disk else self._notices
+
+    def _take(self, lane: dict[int, Row], number: int) -> tuple[int, Row]:
+        row = self._flying[number] = lane.pop(number)
+        return number, row
 
     def _merge_once(self) -> bool:
         """Merges the pair that stands for the fewest windows, the oldest such: resolution is lost evenly."""
@@ -166,14 +273,43 @@ class Outbox:
                     yield older, newer, messages
 
     def _drop_once(self) -> bool:
-        """Drops the oldest window, or else the oldest of what must not be lost; never what is in flight."""
-        lane = self._windows or self._notices
-        if not lane:
-            return False
-        row = lane.pop(next(iter(lane)))
-        self._bytes -= row.size_bytes
+        """Drops the oldest pack or window, or else the oldest of what must not be lost; never what is in flight."""
+        for lane in (self._packs, self._windows, self._notices):
+            number = next((number for number, row in lane.items() if not row.disk), None)
+            if number is not None:
+                self._drop(lane, number)
+                return True
+        return False
+
+    def _drop(self, lane: dict[int, Row], number: int) -> None:
+        row = lane.pop(number)
+        self._bytes -= _memory(row)
         self._count_dropped(row)
-        return True
 
     def _count_dropped(self, row: Row) -> None:
         self._dropped[row.cls] += row.messages
+
+
+def as_pack(rows: list[Row], topic: str, body: bytes) -> Row:
+    """One row for neighbouring windows of one class, whose bodies ``body`` holds."""
+    first, last = rows[0], rows[-1]
+    return Row(
+        cls=first.cls,
+        topic=topic,
+        body=body,
+        queued_s=first.queued_s,
+        seq_first=first.seq_first,
+        seq_last=last.seq_last,
+        lines=len(rows),
+        count=sum(row.messages for row in rows),
+    )
+
+
+def unlend(row: Row) -> Row:
+    """The row, as if it had never been on the disk: the file is gone."""
+    return replace(row, disk=0)
+
+
+def _memory(row: Row) -> int:
+    """What a row counts towards the bound."""
+    return 0 if row.disk else row.size_bytes

@@ -21,7 +21,9 @@ from agent.publish.link import Link, Will
 from agent.publish.network import Network, Version
 from agent.publish.outbox import Outbox
 from agent.publish.paho_link import PahoLink
+from agent.publish.profile import profile_of
 from agent.publish.session import ACK_DEADLINE_S, Session
+from agent.publish.spool import Spool
 from agent.publish.stamp import Stamper, new_boot, wall_clock
 from agent.publish.status import PublisherStatus
 from agent.publish.stored import merge_rows
@@ -67,7 +69,8 @@ class Publisher:
             clock: monotonic seconds.
             wall: unix time in seconds, for labels.
             boot: this start of the agent; a new random word when not given.
-            state_dir: where the connection number is kept over restarts; nowhere when not given.
+            state_dir: where the connection number, and what waits for the broker, is kept over restarts; nowhere
+                when not given.
             last_conn: the connection number to go on from.
             rng: jitter.
             credentials_dir: where bare file names are looked for; ``$CREDENTIALS_DIRECTORY`` when not given.
@@ -86,7 +89,15 @@ class Publisher:
         self._outbox = Outbox(config.queue_bytes, merge_rows)
         self._stamper = Stamper(device=device, boot=boot or new_boot(), clock=clock, wall=wall)
         self._session = Session(
-            self._names, self._outbox, self._stamper, clock, ack_deadline_s=ack_deadline_s, on_command=on_command
+            self._names,
+            self._outbox,
+            self._stamper,
+            clock,
+            spool=Spool.make(config, self._outbox, state_dir, self._stamper, self._names.prefix),
+            profile=profile_of(config),
+            backlog_bytes_s=config.backlog_bytes_s,
+            ack_deadline_s=ack_deadline_s,
+            on_command=on_command,
         )
         self._conn = ConnCounter(state_dir, last_conn)
         self._backoff = Backoff(config.reconnect_max_s, rng or Random())  # noqa: S311  # jitter, no secret
@@ -190,7 +201,8 @@ class Publisher:
         is_over = self._thread is None or not self._thread.is_alive()
         waiting = self._network.status.queue_rows if self._network else 0
         if waiting:
-            log.warning("%d messages were not delivered to the broker before the stop", waiting)
+            kept = "; they are kept on the disk" if self._network and self._session.queue().disk_bytes else ""
+            log.warning("%d messages were not delivered to the broker before the stop%s", waiting, kept)
         return is_over and (self._handed_over or self._network is None)
 
     def _notice(self, notice: Notice) -> None:

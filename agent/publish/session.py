@@ -8,20 +8,24 @@ overdue, whatever the socket says: QoS 1 is only ever repeated on a new connecti
 from __future__ import annotations
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agent.publish import stored, translate
+from agent.publish import translate
 from agent.publish.cards import Cards
 from agent.publish.contract import QueueCard, StateName, Totals
-from agent.publish.inbox import Inbox, StateChange
+from agent.publish.inbox import Happening, Inbox, StateChange
 from agent.publish.intake import Intake
 from agent.publish.link import Accepted, Acked, Link, Received, Subscribed, Will
-from agent.publish.outbox import Outbox
+from agent.publish.order import Order, Parcel
+from agent.publish.outbox import Outbox, Row
+from agent.publish.profile import AS_MEASURED, Profile
 from agent.publish.selfwatch import SelfWatch
+from agent.publish.spool import Spool
 from agent.publish.stamp import Stamper
-from agent.publish.topics import BY_CLASS, Names, is_ident, packet_bytes
+from agent.publish.topics import BY_CLASS, PATTERNS, Names, is_ident, packet_bytes
 from agent.records import Command
 
 log = logging.getLogger("agent.publish")
@@ -33,11 +37,11 @@ REPAIR_PAUSE_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Flight:
-    """An unacknowledged message; ``number`` is its row in the outbox, None for a card."""
+    """An unacknowledged message; ``numbers`` are its rows in the outbox, none for a card."""
 
     cls: str
     deadline_s: float
-    number: int | None = None
+    numbers: tuple[int, ...] = ()
 
 
 class Session:
@@ -50,19 +54,24 @@ class Session:
         stamper: Stamper,
         clock: Callable[[], float],
         *,
+        spool: Spool | None = None,
+        profile: Profile = AS_MEASURED,
+        backlog_bytes_s: float = math.inf,
         ack_deadline_s: float = ACK_DEADLINE_S,
         on_command: Callable[[Command], None] | None = None,
     ) -> None:
         self.refusals: dict[str, str] = {}
         self.rivals = 0
         self._names = names
-        self._outbox = outbox
+        self._spool = spool or Spool.in_memory(outbox, clock)
+        self._spool.on_damage = self._on_damage
+        self._order = Order(self._spool, profile, names.prefix, clock, backlog_bytes_s)
         self._stamper = stamper
         self._clock = clock
         self._ack_deadline_s = ack_deadline_s
         self._on_command = on_command
         self._cards = Cards(names, stamper)
-        self._intake = Intake(names, stamper, self._cards, outbox, clock)
+        self._intake = Intake(names, stamper, self._cards, self._spool, clock)
         self._watch = SelfWatch(stamper.boot)
         self._flights: dict[int, Flight] = {}
         self._limits: Accepted | None = None
@@ -71,15 +80,18 @@ class Session:
         self._published = self._acked = 0
         self._refused: Counter[str] = Counter()
         self._bytes_out: Counter[str] = Counter()
+        self._was_synced = stamper.is_synced
 
     def take_in(self, inbox: Inbox) -> None:
         """Takes in what was handed over so far, and counts what was lost on the way."""
         for cls, count in inbox.take_losses().items():
-            self._outbox.count_dropped(cls, count)
+            self._spool.count_dropped(cls, count)
+        self._check_clock()
         for _ in range(len(inbox)):
             item = inbox.pop()
             if item is not None:
                 self._intake.take(item)
+        self._spool.turn(connected=self._limits is not None)
 
     def recover(self) -> None:
         """The thread died over something: it is not tried again."""
@@ -93,11 +105,21 @@ class Session:
         """Sets the state from within: the last one, ``offline``."""
         self._cards.set_state(StateChange(state))
 
+    def hurry(self) -> None:
+        """A stop is near: nothing waits for its time any more."""
+        self._spool.flush()
+        self._order.is_hurried = True
+
+    def close(self) -> None:
+        """The end: what the broker has not acknowledged is saved for the next start."""
+        self._spool.close()
+
     def begin(self, link: Link, limits: Accepted, conn: int) -> None:
         """The broker let us in: watch ourselves, and say everything that it may have forgotten."""
         self._limits = limits
         self._stamper.conn = conn
         self._cards.all_due()
+        self._spool.turn(connected=True)  # what is live no longer must not go out as if it were
         link.subscribe([self._names.topic(below) for below in ("state", "a/+", "cmd/+/+")])
         self.pump(link)
 
@@ -106,7 +128,7 @@ class Session:
         self._limits = None
         self._repair_from_s = None
         self._flights.clear()
-        self._outbox.requeue()
+        self._spool.outbox.requeue()
 
     def pump(self, link: Link) -> None:
         """Sends what may be sent now."""
@@ -138,8 +160,8 @@ class Session:
         return any(flight.deadline_s < self._clock() for flight in self._flights.values())
 
     def is_idle(self) -> bool:
-        """Everything was said and acknowledged."""
-        return not self._flights and not self._cards.is_due() and not self._outbox.counts().rows
+        """Everything was said and acknowledged, but for a backlog that is safe on the disk."""
+        return not self._flights and not self._cards.is_due() and self._spool.is_sent
 
     def is_state_said(self) -> bool:
         """The broker knows our present state."""
@@ -147,13 +169,14 @@ class Session:
 
     def queue(self) -> QueueCard:
         """What waits for the broker."""
-        counts = self._outbox.counts()
+        counts = self._spool.counts()
         age_s = self._clock() - counts.oldest_s if counts.oldest_s is not None else 0.0
-        return QueueCard(rows=counts.rows, bytes=counts.bytes, oldest_s=round(age_s, 1))
+        disk_bytes = self._spool.disk().bytes
+        return QueueCard(rows=counts.rows, bytes=counts.bytes, disk_bytes=disk_bytes, oldest_s=round(age_s, 1))
 
     def totals(self) -> Totals:
         """The counters since the agent's start."""
-        counts = self._outbox.counts()
+        counts, disk = self._spool.counts(), self._spool.disk()
         return Totals(
             published=self._published,
             acked=self._acked,
@@ -161,6 +184,8 @@ class Session:
             dropped=counts.dropped,
             refused=dict(self._refused),
             bytes_out=dict(self._bytes_out),
+            disk_bytes_written=disk.written_bytes,
+            disk_faults=disk.faults,
         )
 
     def _send_card(self, link: Link) -> bool:
@@ -168,49 +193,69 @@ class Session:
             return False
         message = self._cards.next(self.queue(), self.totals())
         if message is not None:
-            self._send(link, message.cls, message.topic, message.body, None)
+            line = BY_CLASS[message.cls]
+            self._send(link, Parcel(message.cls, message.topic, message.body, line.retain, ()), line.qos)
         return message is not None
 
     def _send_row(self, link: Link, limits: Accepted) -> bool:
-        taken = self._outbox.next()
-        if taken is None:
-            return False
-        number, row = taken
-        body = stored.to_wire(row)
-        if packet_bytes(row.topic, body, qos=1) > limits.max_packet_bytes:
-            self._outbox.give_up(number)
-            log.warning("%s: the broker takes no more than %d bytes: dropped", row.topic, limits.max_packet_bytes)
-        else:
-            self._send(link, row.cls, row.topic, body, number)
-        return True
+        parcel = self._order.next(limits.max_packet_bytes)
+        if parcel is not None:
+            self._send(link, parcel, qos=1)
+        return parcel is not None
 
-    def _send(self, link: Link, cls: str, topic: str, body: bytes, number: int | None) -> None:
-        line = BY_CLASS[cls]
-        mid = link.publish(topic, body, line.qos, line.retain)
+    def _send(self, link: Link, parcel: Parcel, qos: int) -> None:
+        mid = link.publish(parcel.topic, parcel.body, qos, parcel.retain)
         self._published += 1
-        self._bytes_out[cls] += packet_bytes(topic, body, line.qos)
-        if line.qos:
-            self._flights[mid] = Flight(cls, self._clock() + self._ack_deadline_s, number)
+        self._bytes_out[parcel.cls] += packet_bytes(parcel.topic, parcel.body, qos)
+        if qos:
+            self._flights[mid] = Flight(parcel.cls, self._clock() + self._ack_deadline_s, parcel.numbers)
 
     def _on_ack(self, event: Acked) -> None:
         flight = self._flights.pop(event.mid, None)
         if flight is None:
             return
-        if flight.number is not None:
-            self._outbox.acked(flight.number)
+        rows = [self._spool.acked(number) for number in flight.numbers]
+        for row in rows:
+            self._right_former_alarm(row)
         if event.refusal:
-            self._on_refusal(flight.cls, event.refusal)
+            self._on_refusal(flight.cls, event.refusal, rows)
             return
         self._acked += 1
         if flight.cls == "state":
             self._watch.shown()
         if self.refusals.pop(flight.cls, None):
-            log.info("the broker takes %s again", self._names.topic(BY_CLASS[flight.cls].pattern))
+            log.info("the broker takes %s again", self._names.topic(PATTERNS[flight.cls]))
 
-    def _on_refusal(self, cls: str, name: str) -> None:
-        self._refused[cls] += 1
+    def _right_former_alarm(self, row: Row) -> None:
+        """A former start's alarm was told, as news that is late: whoever listens is to know how it is today."""
+        if row.cls != "a" or not row.former:
+            return
+        alarm_id = row.topic.rpartition("/")[2]
+        if alarm_id in self._cards.alarms:
+            self._cards.say_again(f"a/{alarm_id}")
+        elif row.body:
+            self._intake.clear_alarm(alarm_id)
+
+    def _check_clock(self) -> None:
+        was_synced, shift_s = self._was_synced, self._stamper.step()
+        self._was_synced = self._stamper.is_synced
+        if shift_s:
+            self._spool.shift(shift_s)
+            self._cards.restamp(shift_s)
+            kind = "clock-stepped" if was_synced else "clock-synced"
+            log.warning("%s: the clock was set by %.1f s", kind, shift_s)
+            self._intake.take(Happening(kind, {"step_s": round(shift_s, 3)}, self._clock()))
+
+    def _on_damage(self, moved: str) -> None:
+        self._intake.take(Happening("outbox-corrupt", {"moved_to": moved}, self._clock()))
+
+    def _on_refusal(self, cls: str, name: str, rows: list[Row]) -> None:
+        for row in rows:
+            self._refused[row.cls] += row.messages
+        if not rows:
+            self._refused[cls] += 1
         if cls not in self.refusals:
-            topic = self._names.topic(BY_CLASS[cls].pattern)
+            topic = self._names.topic(PATTERNS[cls])
             self.refusals[cls] = f"the broker does not let us publish to {topic} ({name}): check its access rules"
             log.error("%s", self.refusals[cls])
 

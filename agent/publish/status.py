@@ -20,6 +20,7 @@ class PublisherStatus:
         merged: windows merged into a neighbour.
         dropped, refused: messages lost here, and thrown away by the broker, by delivery class.
         bytes_out: MQTT bytes sent, by delivery class.
+        disk_bytes_written, disk_faults: written to save what waits, and how often that failed.
         thread_restarts: times that the network thread died and was started again.
     """
 
@@ -37,4 +38,6 @@ class PublisherStatus:
     dropped: dict[str, int] = field(default_factory=dict)
     refused: dict[str, int] = field(default_factory=dict)
     bytes_out: dict[str, int] = field(default_factory=dict)
+    disk_bytes_written: int = 0
+    disk_faults: int = 0
     thread_restarts: int = 0

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from agent.publish.batch import pack, unpack
 from agent.publish.contract import SKETCH_ACCURACY, Envelope, Perf, Sketch, Stage, Sys, Therm
 from agent.publish.outbox import Row
 from agent.publish.topics import BY_CLASS
@@ -24,11 +25,22 @@ _GAMMA = (1.0 + SKETCH_ACCURACY) / (1.0 - SKETCH_ACCURACY)
 
 def to_wire(row: Row) -> bytes:
     """The payload as it is sent."""
-    if row.cls != "m/perf":
-        return row.body
-    perf = msgspec.json.decode(row.body, type=Perf)
+    return slim(row.cls, row.body)
+
+
+def slim(cls: str, body: bytes) -> bytes:
+    """The payload of a class as it is sent."""
+    if cls != "m/perf":
+        return body
+    perf = msgspec.json.decode(body, type=Perf)
     stages = {name: _slim(name, stage) for name, stage in perf.stages.items()}
     return msgspec.json.encode(msgspec.structs.replace(perf, stages=stages))
+
+
+def messages(body: bytes) -> int:
+    """How many windows a stored one stands for."""
+    window = msgspec.json.decode(body, type=Envelope)
+    return window.seq - (window.seq_first or window.seq) + 1
 
 
 def merge_rows(older: Row, newer: Row) -> Row | None:
@@ -39,6 +51,28 @@ def merge_rows(older: Row, newer: Row) -> Row | None:
         return None
     body = msgspec.json.encode(merge(first, second))
     return replace(older, body=body, seq_last=newer.seq_last)
+
+
+def thin(cls: str, packed: bytes) -> tuple[bytes, int] | None:
+    """A pack with its neighbours merged two by two, and its lines then; None where that merges nothing."""
+    payload = BY_CLASS[cls].payload
+    try:
+        windows = [msgspec.json.decode(line, type=payload) for line in unpack(packed)]
+    except (ValueError, msgspec.MsgspecError):  # garbled on the disk
+        return None
+    thinned: list[Envelope] = []
+    may_grow = False
+    for window in windows:
+        first = window.seq_first or window.seq
+        if may_grow and thinned[-1].seq + 1 == first and thinned[-1].clk == window.clk:
+            thinned[-1] = merge(thinned[-1], window)
+            may_grow = False
+        else:
+            thinned.append(window)
+            may_grow = True
+    return (
+        (pack([msgspec.json.encode(each) for each in thinned]), len(thinned)) if len(thinned) < len(windows) else None
+    )
 
 
 def merge(first: Envelope, second: Envelope) -> Envelope:

@@ -61,6 +61,30 @@ TOPICS = (
 BY_CLASS = {topic.cls: topic for topic in TOPICS}
 
 
+@dataclass(frozen=True, slots=True)
+class BatchTopic:
+    """A topic of many windows in one message (:mod:`agent.publish.batch`); QoS 1, not retained.
+
+    Attributes:
+        pattern: below ``edge/v1/{site}/{device}``.
+        cls: under which its bytes are counted; each window in it keeps the delivery class of its own.
+        description: one sentence for people.
+    """
+
+    pattern: str
+    cls: str
+    description: str
+
+
+BATCHES = (
+    BatchTopic("mb", "mb", "Windows of all kinds since the last such message; instead of `P/m/...` unless `live`."),
+    BatchTopic("mh/{kind}", "mh", "Windows of one kind that waited through an outage, oldest first."),
+)
+
+PATTERNS = {line.cls: line.pattern for line in (*TOPICS, *BATCHES)}
+"""The pattern of each class, those of batches too."""
+
+
 def is_ident(word: str) -> bool:
     """Whether a word may stand in a topic: a-z, 0-9 and -, at most 64 of them."""
     return _IDENT.fullmatch(word) is not None
@@ -95,12 +119,17 @@ class Names:
 
 def find(topic: str) -> Topic | None:
     """The line of the contract that a topic falls under, or None."""
-    words = topic.removeprefix(f"{ROOT}/").split("/")[2:]
-    for line in TOPICS:
-        pattern = line.pattern.split("/")
-        if len(pattern) == len(words) and all(p == w or p[0] == "{" for p, w in zip(pattern, words, strict=True)):
-            return line
-    return None
+    return next((line for line in TOPICS if _falls_under(topic, line.pattern)), None)
+
+
+def find_batch(topic: str) -> BatchTopic | None:
+    """The topic of batches that a topic falls under, or None."""
+    return next((line for line in BATCHES if _falls_under(topic, line.pattern)), None)
+
+
+def _falls_under(topic: str, pattern: str) -> bool:
+    words, shape = topic.removeprefix(f"{ROOT}/").split("/")[2:], pattern.split("/")
+    return len(shape) == len(words) and all(p == w or p[0] == "{" for p, w in zip(shape, words, strict=True))
 
 
 def decode(topic: str, body: bytes) -> Envelope | None:

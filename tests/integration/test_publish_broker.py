@@ -80,6 +80,8 @@ def to(broker: Mosquitto, **changes: object) -> MqttConfig:
         "port": broker.port,
         "reconnect_max_s": 0.3,
         "connect_timeout_s": 2.0,
+        "profile": "live",
+        "resolution_s": 0.0,
     }
     return MqttConfig(**(settings | changes))  # type: ignore[arg-type]
 

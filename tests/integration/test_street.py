@@ -46,7 +46,7 @@ def settings(folder: Path, camera: str, port: int, **more: str) -> Path:
         f'[camera]\nuri = "{camera}"\nstall_s = 1.0\nread_timeout_s = 1.0\n'
         "reconnect_min_s = 0.1\nreconnect_max_s = 0.5\n"
         f'[measure]\nwindow_s = 1.0\nsensors_s = 0.5\nsys_root = "{board}"\n'
-        f'[mqtt]\nhost = "127.0.0.1"\nport = {port}\nhealth_s = 1.0\n{mqtt}\n'
+        f'[mqtt]\nhost = "127.0.0.1"\nport = {port}\nhealth_s = 1.0\nprofile = "live"\nresolution_s = 0\n{mqtt}\n'
     )
     return path
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import msgspec
 
-from agent.publish import decode
+from agent.publish import decode, decode_batch
 from agent.publish.contract import Alarm, Birth, Envelope, HealthCard, Perf, State, Sys, Therm
+from agent.publish.topics import find_batch
 
 HISTORY = 360
 """Windows kept for each board: an hour at the default ten seconds."""
@@ -59,20 +60,22 @@ class Fleet:
             False for what is not of the contract: it is counted and left alone.
         """
         words = topic.split("/")
+        is_batch = find_batch(topic) is not None
         try:
-            record = decode(topic, payload)
+            records = decode_batch(topic, payload) if is_batch else [decode(topic, payload)]
         except (msgspec.DecodeError, LookupError):
             self.refused_total += 1
             return False
         board = self._board(words[2], words[3], now_s)
-        if board is None or (record is not None and record.id != board.id):
+        if board is None or any(record is not None and record.id != board.id for record in records):
             self.refused_total += 1
             return False
         board.seen_s = now_s
-        if record is None:
-            board.alarms.pop(words[-1], None)
-        else:
-            _keep(board, record)
+        for record in records:
+            if record is None:
+                board.alarms.pop(words[-1], None)
+            else:
+                _keep(board, record, is_late=words[4] == "mh")
         return True
 
     def view(self, now_s: float) -> list[dict[str, Any]]:
@@ -91,7 +94,8 @@ class Fleet:
         return board
 
 
-def _keep(board: Board, record: Envelope) -> None:
+def _keep(board: Board, record: Envelope, *, is_late: bool) -> None:
+    """Puts a record where it belongs; what comes late from an outage is history, and says nothing of today."""
     match record:
         case State():
             # A last will of an earlier connection can come after the birth of the next.
@@ -101,15 +105,31 @@ def _keep(board: Board, record: Envelope) -> None:
             board.birth = record
         case HealthCard():
             board.health = record
-        case Sys():
+        case Sys() if _is_news(board.sys, record, is_late=is_late):
             board.sys = record
-        case Therm():
+        case Therm() if _is_news(board.therm, record, is_late=is_late):
             board.therm = record
         case Alarm() if len(board.alarms) < _MOST_ALARMS or record.alarm in board.alarms:
             board.alarms[record.alarm] = record
         case Perf() if (name := (record.boot, "m/perf", record.seq)) not in board.known:
             board.known.append(name)
-            board.perf.append(record)
+            _insert(board.perf, record)
+
+
+def _is_news(known: Envelope | None, record: Envelope, *, is_late: bool) -> bool:
+    """Live windows come newest first: an older one must not be shown as now."""
+    if known is None or known.boot != record.boot:
+        return not is_late
+    return record.seq > known.seq
+
+
+def _insert(history: deque[Perf], window: Perf) -> None:
+    """Keeps the history in the order of time, whatever the order of arrival."""
+    history.append(window)
+    if len(history) > 1 and history[-2].ts > window.ts:
+        ordered = sorted(history, key=lambda each: each.ts)
+        history.clear()
+        history.extend(ordered)
 
 
 def _view(board: Board, now_s: float) -> dict[str, Any]:

@@ -1,0 +1,133 @@
+"""The file, and what happens when it does not answer: said once, counted, tried again; what is corrupt moved aside."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from agent.publish.store import FAULTS, Store, is_corrupt
+
+log = logging.getLogger("agent.publish")
+
+T = TypeVar("T")
+
+RETRY_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class DiskCounts:
+    """How the disk is used: rows and bytes that lie there, bytes written so far, and calls that failed."""
+
+    rows: int = 0
+    bytes: int = 0
+    written_bytes: int = 0
+    faults: int = 0
+
+
+class Disk:
+    """A store that may not be there.
+
+    Args:
+        store: the file; None: there is none, ever.
+        prefix: of our topics: what another device left in the file is not ours to send.
+        clock: monotonic seconds.
+        on_lost: told how many messages were thrown away, by class.
+        on_damage: told the name that a corrupt file has now; the file is empty from then on, or lacks some rows.
+    """
+
+    def __init__(
+        self,
+        store: Store | None,
+        prefix: str,
+        clock: Callable[[], float],
+        *,
+        on_lost: Callable[[Counter[str]], None],
+        on_damage: Callable[[str], None],
+    ) -> None:
+        self._store = store
+        self._prefix = prefix
+        self._clock = clock
+        self._on_lost = on_lost
+        self._on_damage = on_damage
+        self._is_open = False
+        self._was_told = False
+        self._try_from_s = clock()
+        self._faults = 0
+        self._sums = (0, 0)
+
+    @property
+    def exists(self) -> bool:
+        """There is a file, or should be."""
+        return self._store is not None
+
+    def attempt(self, what: Callable[[Store], T]) -> T | None:
+        """What a call to the file gives; None where there is none, or where it fails."""
+        if self._store is None or not self.is_usable():
+            return None
+        try:
+            given = what(self._store)
+            self._sums = self._store.totals()
+        except FAULTS as error:
+            self._failed(self._store, error)
+            return None
+        return given
+
+    def took(self) -> None:
+        """Something was saved: whatever was wrong is over."""
+        if self._was_told:
+            self._was_told = False
+            log.info("what waits for the broker can be saved again")
+
+    def is_usable(self) -> bool:
+        """The file is open; opens it where that is due."""
+        if self._store is None or self._is_open or self._clock() < self._try_from_s:
+            return self._is_open
+        try:
+            moved = self._store.open()
+            lost = self._store.adopt(self._prefix)
+            self._sums = self._store.totals()
+        except FAULTS as error:
+            self._failed(self._store, error)
+        else:
+            self._opened(moved, lost)
+        return self._is_open
+
+    def close(self) -> None:
+        """The end; it may be opened again."""
+        if self._store is not None and self._is_open:
+            self._is_open = False
+            try:
+                self._store.close()
+            except FAULTS as error:
+                self._failed(self._store, error)
+
+    def counts(self) -> DiskCounts:
+        """As of the last call."""
+        return DiskCounts(*self._sums, self._store.written_bytes if self._store else 0, self._faults)
+
+    def _opened(self, moved: str, lost: Counter[str]) -> None:
+        self._is_open = True
+        if lost:
+            log.error("what another device left in the state directory is thrown away: %s", dict(lost))
+            self._on_lost(lost)
+        if moved:
+            log.error("what waited for the broker on the disk was corrupt; it is in %s now", moved)
+            self._on_damage(moved)
+
+    def _failed(self, store: Store, error: BaseException) -> None:
+        self._faults += 1
+        self._is_open = False
+        self._try_from_s = self._clock() + RETRY_S
+        if is_corrupt(error):
+            try:
+                self._opened(store.set_aside(), store.adopt(self._prefix))
+            except FAULTS as worse:
+                error = worse
+            else:
+                return
+        if not self._was_told:
+            self._was_told = True
+            log.error("cannot save what waits for the broker (%s): it waits in memory, and is tried again", error)

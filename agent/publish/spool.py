@@ -1,0 +1,334 @@
+"""What waits, in memory and on the disk: what is saved when, and what happens when the disk does not take it.
+
+Owned by the mqtt thread. While the broker listens, windows stay in memory. They are saved, in batches, when it does
+not, when they become old, and at the stop; what must not be lost (alarms, events, replies) is saved before it is sent,
+all that came in together in one transaction. A row is deleted when the broker has acknowledged it, never before.
+
+A disk that is full, read-only or gone changes nothing but that: everything waits in memory, and is tried again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+
+from agent.config import MqttConfig
+from agent.publish.batch import pack
+from agent.publish.disk import Disk, DiskCounts
+from agent.publish.entries import Entries
+from agent.publish.gather import Gather
+from agent.publish.outbox import MAX_MERGED, Outbox, OutboxCounts, Row, as_pack, unlend
+from agent.publish.profile import profile_of
+from agent.publish.restamp import restamp
+from agent.publish.stamp import UNSYNCED_BEFORE_S, Stamper
+from agent.publish.store import FILE_NAME, Entry, Store
+from agent.publish.stored import merge_rows, thin
+from agent.publish.topics import BY_CLASS
+
+SAVE_S = 300.0
+"""Windows are saved together, this often: an SD card dies of one commit each."""
+
+FORGET_S = 30.0
+EXPIRE_S = 600.0
+MOST_LENT = 32
+PACK_LINES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much, and how long.
+
+    Attributes:
+        disk_bytes: most that lies on the disk.
+        max_age_s: what waits for longer is dropped.
+        live_s: a window that waits for longer (by connection) is a matter for the disk and the backlog.
+    """
+
+    disk_bytes: int = 32 * 2**20
+    max_age_s: float = 7 * 86_400.0
+    live_s: float = 60.0
+
+
+class Spool:
+    """The outbox, what is not full yet, and the file behind them.
+
+    Attributes:
+        outbox: rows in memory.
+        on_damage: told the name that a corrupt file has now.
+
+    Args:
+        outbox: rows in memory.
+        gather: windows that grow.
+        store: the file; None: everything stays in memory.
+        clock: monotonic seconds.
+        wall: unix seconds, a label.
+        boot: this start of the agent.
+        prefix: of our topics; what another device left in the file is not ours to send.
+        limits: how much, and how long.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        gather: Gather,
+        store: Store | None,
+        *,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+        boot: str,
+        prefix: str,
+        limits: Limits = Limits(),
+    ) -> None:
+        self.outbox = outbox
+        self.on_damage: Callable[[str], None] = lambda _name: None
+        self._gather = gather
+        self._disk = Disk(store, prefix, clock, on_lost=self._count_lost, on_damage=self._damaged)
+        self._entries = Entries(boot, clock, wall)
+        self._clock = clock
+        self._wall = wall
+        self._boot = boot
+        self._prefix = prefix
+        self._limits = limits
+        self._fresh: list[Row] = []
+        self._done: list[int] = []
+        self._forget_from_s = self._expire_from_s = clock()
+        self._unsaved_since_s: float | None = None
+        self._last_notice = self._last_pack = 0
+        self._maybe_notices = self._maybe_packs = self._disk.exists
+
+    @classmethod
+    def make(cls, config: MqttConfig, outbox: Outbox, state_dir: Path | None, stamper: Stamper, prefix: str) -> Spool:
+        """The spool that the settings ask for; on the disk where there is a state directory."""
+        profile = profile_of(config)
+        return cls(
+            outbox,
+            Gather(merge_rows, profile.length_s, outbox.put),
+            Store(state_dir / FILE_NAME) if state_dir is not None and config.disk_bytes else None,
+            clock=stamper.clock,
+            wall=stamper.wall,
+            boot=stamper.boot,
+            prefix=prefix,
+            limits=Limits(config.disk_bytes, config.max_age_s, config.live_s + profile.longest_s),
+        )
+
+    @classmethod
+    def in_memory(cls, outbox: Outbox, clock: Callable[[], float]) -> Spool:
+        """One that hands everything on to the outbox as it is."""
+        gather = Gather(lambda _older, _newer: None, lambda _cls: 0.0, outbox.put)
+        return cls(outbox, gather, None, clock=clock, wall=lambda: 0.0, boot="", prefix="")
+
+    def put(self, row: Row) -> None:
+        """Takes a row in; a notice is on the disk after the next :meth:`turn`."""
+        if row.mergeable:
+            self._gather.put(row)
+        elif self._disk.exists:
+            self._fresh.append(row)
+        else:
+            self.outbox.put(row)
+
+    def turn(self, *, connected: bool) -> None:
+        """What is due: call it after rows were put in, and every now and then."""
+        now_s = self._clock()
+        self._gather.tick(now_s)
+        self._save_notices()
+        if connected:
+            self._retire(now_s - self._limits.live_s)
+        elif self._is_window_due(now_s):
+            self._save_all()
+        if self._done and (len(self._done) >= MOST_LENT or now_s >= self._forget_from_s):
+            self._forget(now_s)
+        if now_s >= self._expire_from_s:
+            self._expire(now_s)
+
+    def lend(self) -> None:
+        """Puts what lies on the disk into the outbox, to be sent: notices first, and one pack."""
+        if self._maybe_notices and not self.outbox.has_notices:
+            found = self._disk.attempt(lambda store: store.notices(self._last_notice, MOST_LENT)) or []
+            self._maybe_notices = bool(found)
+            for number, entry in found:
+                self._last_notice = number
+                self._lend(number, entry, self._entries.notice)
+        if self._maybe_packs and not self.outbox.has_packs:
+            found = self._disk.attempt(lambda store: store.packs(self._last_pack, 1)) or []
+            self._maybe_packs = bool(found)
+            for number, entry in found:
+                self._last_pack = number
+                self._lend(number, entry, self._entries.pack)
+
+    def acked(self, number: int) -> Row:
+        """The broker has it: the row leaves the memory, and soon the disk."""
+        return self._leave(self.outbox.acked(number))
+
+    def give_up(self, number: int) -> Row:
+        """It can never be sent: the row leaves, and counts as dropped."""
+        return self._leave(self.outbox.give_up(number))
+
+    def flush(self) -> None:
+        """Before a stop: what was still growing is to be sent as it is."""
+        self._gather.flush()
+
+    def close(self) -> None:
+        """The end: what the broker has not acknowledged goes to the disk."""
+        self._gather.flush()
+        self._save_notices()
+        self.outbox.requeue()
+        self._save_all()
+        self._forget(self._clock())
+        self._disk.close()
+
+    def shift(self, seconds: float) -> None:
+        """The clock was set by so much: what still waits gets the time that is right now."""
+
+        def shifted(row: Row) -> Row:
+            if row.former:
+                return row
+            if row.lines:
+                return replace(row, shift_s=row.shift_s + seconds)
+            return replace(row, body=restamp(row.cls, row.body, seconds))
+
+        self.outbox.change(shifted)
+        self._gather.replace(shifted)
+        self._fresh = [shifted(row) for row in self._fresh]
+        self._disk.attempt(lambda store: store.shift(self._boot, seconds))
+
+    def count_dropped(self, cls: str, messages: int = 1) -> None:
+        """Counts a loss that happened before a row was made."""
+        self.outbox.count_dropped(cls, messages)
+
+    @property
+    def is_sent(self) -> bool:
+        """Nothing waits but what may wait on the disk: packs."""
+        counts = self.outbox.counts()
+        return not (counts.rows or self._fresh or self._maybe_notices)
+
+    def counts(self) -> OutboxCounts:
+        """As of the outbox, with what is not in it yet, and what lies on the disk only."""
+        counts, disk = self.outbox.counts(), self._disk.counts()
+        rows = [*self._fresh, *self._gather.rows()]
+        disk_only = max(0, disk.rows - len(self.outbox.lent) - len(self._done))
+        ages = [row.queued_s for row in rows] + ([] if counts.oldest_s is None else [counts.oldest_s])
+        return replace(
+            counts,
+            rows=counts.rows + len(rows) + disk_only,
+            bytes=counts.bytes + sum(row.size_bytes for row in rows),
+            oldest_s=min(ages, default=None),
+        )
+
+    def disk(self) -> DiskCounts:
+        """How the disk is used."""
+        return self._disk.counts()
+
+    def _lend(self, number: int, entry: Entry, make: Callable[[int, Entry], Row]) -> None:
+        if entry.cls in BY_CLASS:
+            self.outbox.put(make(number, entry))
+            return
+        self._done.append(number)  # of a later version of the agent
+        self.outbox.count_dropped(entry.cls, entry.messages)
+
+    def _leave(self, row: Row) -> Row:
+        if row.disk:
+            self._done.append(row.disk)
+        return row
+
+    def _save_notices(self) -> None:
+        rows, self._fresh = self._fresh, []
+        if not rows or self._save(rows):
+            return
+        for row in rows:
+            self.outbox.put(row)
+
+    def _is_window_due(self, now_s: float) -> bool:
+        """Windows wait in memory for long enough, or have begun to fill it."""
+        if not self._disk.exists:
+            return False
+        if not self.outbox.is_unsaved:
+            self._unsaved_since_s = None
+            return False
+        if self._unsaved_since_s is None:
+            self._unsaved_since_s = now_s
+        return now_s - self._unsaved_since_s >= SAVE_S or self.outbox.is_filling
+
+    def _save_all(self) -> None:
+        """Everything that is in memory only goes to the disk; where it cannot, it comes back."""
+        self._unsaved_since_s = None
+        rows = self.outbox.take_out() if self._disk.is_usable() else []
+        singles = [row for row in rows if not row.mergeable]
+        packs = self._packed([row for row in rows if row.mergeable])
+        if rows and not self._save([*singles, *packs]):
+            for row in rows:
+                self.outbox.put(row)
+
+    def _retire(self, before_s: float) -> None:
+        """Windows that are live no longer become packs, on the disk or (where there is none) in memory."""
+        old = [number for number, row in self.outbox.windows() if row.queued_s < before_s]
+        if not old:
+            return
+        packs = self._packed(self.outbox.take_out(old))
+        if not self._save(packs):
+            for row in packs:
+                self.outbox.put(row)
+
+    def _packed(self, rows: Sequence[Row]) -> list[Row]:
+        packs = []
+        for cls, group in groupby(sorted(rows, key=lambda row: row.cls), key=lambda row: row.cls):
+            members = list(group)
+            topic = f"{self._prefix}/mh/{cls.removeprefix('m/')}"
+            for start in range(0, len(members), PACK_LINES):
+                part = members[start : start + PACK_LINES]
+                packs.append(as_pack(part, topic, pack([row.body for row in part])))
+        return packs
+
+    def _save(self, rows: Sequence[Row]) -> bool:
+        """Whether they are on the disk now, within its bound."""
+        entries = [self._entries.of(row) for row in rows]
+        saved = self._disk.attempt(lambda store: store.add(entries))
+        if saved is None:
+            return False
+        self._disk.took()
+        self._maybe_notices = self._maybe_notices or any(not row.lines for row in rows)
+        self._maybe_packs = self._maybe_packs or any(row.lines for row in rows)
+        self._disk.attempt(self._make_room)
+        return True
+
+    def _make_room(self, store: Store) -> None:
+        busy = self.outbox.lent
+        while store.totals()[1] > self._limits.disk_bytes:
+            merged = store.thin(thin, MAX_MERGED, busy)
+            self.outbox.count_merged(merged)
+            if merged:
+                continue
+            dropped = store.drop(busy)
+            if dropped is None:
+                return
+            self.outbox.count_dropped(*dropped)
+
+    def _forget(self, now_s: float) -> None:
+        self._forget_from_s = now_s + FORGET_S
+        done = list(self._done)
+        if done and self._disk.attempt(lambda store: store.forget(done)) is not None:
+            del self._done[: len(done)]
+
+    def _expire(self, now_s: float) -> None:
+        self._expire_from_s = now_s + EXPIRE_S
+        self.outbox.expire(now_s - self._limits.max_age_s)
+        before_s = self._wall() - self._limits.max_age_s
+        if before_s > UNSYNCED_BEFORE_S:
+            self._count_lost(self._disk.attempt(lambda store: store.expire(before_s, UNSYNCED_BEFORE_S)))
+
+    def _count_lost(self, lost: Counter[str] | None) -> None:
+        for cls, messages in (lost or {}).items():
+            self.outbox.count_dropped(cls, messages)
+
+    def _damaged(self, moved: str) -> None:
+        """The file begins anew: numbers on the disk mean nothing any more."""
+        self.outbox.change(unlend)
+        self._done.clear()
+        self._rewind()
+        self.on_damage(moved)
+
+    def _rewind(self) -> None:
+        self._last_notice = self._last_pack = 0
+        self._maybe_notices = self._maybe_packs = self._disk.exists
