@@ -7,7 +7,7 @@ from pathlib import Path
 from agent.config import MqttConfig
 from agent.publish.network import Network
 from agent.publish.outbox import Outbox
-from agent.publish.profile import AS_MEASURED, Profile, profile_of
+from agent.publish.profile import AS_MEASURED, profile_of
 from agent.publish.session import Session
 from agent.publish.spool import Spool
 from agent.publish.stamp import Stamper
@@ -19,7 +19,10 @@ P = "edge/v1/home/cam1"
 
 
 class StoredRig(Rig):
-    """A rig whose session keeps what waits as the settings say; ``life`` is the start of the agent."""
+    """A rig whose session keeps what waits as the settings say; ``life`` is the start of the agent.
+
+    Windows are sent at once and as they are, unless ``as_measured`` is false: then as the profile says.
+    """
 
     def __init__(
         self,
@@ -27,18 +30,16 @@ class StoredRig(Rig):
         *,
         clock: Clock | None = None,
         life: str = "b007",
-        profile: Profile | None = AS_MEASURED,
+        as_measured: bool = True,
         **settings: object,
     ) -> None:
         super().__init__()
-        config = MqttConfig(**settings)  # type: ignore[arg-type]
+        config = MqttConfig(**(settings | ({"profile": "live", "resolution_s": 0.0} if as_measured else {})))  # type: ignore[arg-type]
         self.clock = clock or self.clock
         self.wake.clock = self.clock
         names = Names("home", "cam1")
         self.outbox = Outbox(config.queue_bytes, merge_rows)
         self.stamper = Stamper(device="cam1", boot=life, clock=self.clock, wall=self.clock.wall)
-        if profile is AS_MEASURED:
-            config = MqttConfig(**settings, resolution_s=0.0)  # type: ignore[arg-type]
         self.spool = Spool.make(config, self.outbox, state_dir, self.stamper, names.prefix)
         self.session = Session(
             names,
@@ -46,7 +47,7 @@ class StoredRig(Rig):
             self.stamper,
             self.clock,
             spool=self.spool,
-            profile=profile or profile_of(config),
+            profile=AS_MEASURED if as_measured else profile_of(config),
             backlog_bytes_s=config.backlog_bytes_s,
         )
         self.network = Network(

@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.publish.batch import line, pack
 from tools.fleet.boards import Fleet
 
 P = "edge/v1/home/cam1"
@@ -116,3 +117,37 @@ def test_nothing_that_comes_in_breaks_it(topic: str, payload: bytes) -> None:
     taken = fleet.take(topic, payload, 0.0)
     assert fleet.refused_total == (not taken)
     json.dumps(fleet.view(1.0))
+
+
+def batch(*windows: bytes) -> bytes:
+    return pack([line("m/perf", window) for window in windows])
+
+
+def test_a_batch_counts_as_its_windows() -> None:
+    fleet = Fleet()
+    assert fleet.take(f"{P}/mb", batch(perf(seq=1, ts=10.0), perf(seq=2, ts=20.0, fps=7.0)), 0.0)
+    assert only(fleet)["fps"] == 7.0
+    assert len(fleet.history("home", "cam1")) == 2
+
+
+def test_a_backlog_is_history_and_not_the_present() -> None:
+    fleet = Fleet()
+    fleet.take(f"{P}/m/perf", perf(seq=9, ts=90.0, fps=9.0), 0.0)
+    fleet.take(f"{P}/m/perf", perf(seq=8, ts=80.0, fps=8.0), 0.0)
+    fleet.take(f"{P}/mh/perf", batch(perf(seq=1, ts=10.0, fps=1.0), perf(seq=9, ts=90.0)), 0.0)
+    assert only(fleet)["fps"] == 9.0
+    assert [point["ts"] for point in fleet.history("home", "cam1")] == [10.0, 80.0, 90.0]
+
+
+def test_a_batch_with_one_foreign_window_is_refused_whole() -> None:
+    fleet = Fleet()
+    assert not fleet.take(f"{P}/mb", batch(perf(seq=1), perf(seq=2, id="cam2")), 0.0)
+    assert fleet.history("home", "cam1") == []
+    assert fleet.refused_total == 1
+
+
+def test_older_readings_do_not_replace_newer_ones() -> None:
+    fleet = Fleet()
+    for seq, rss in ((2, 200), (1, 100)):
+        fleet.take(f"{P}/m/sys", body(seq=seq, rss_bytes=rss), 0.0)
+    assert only(fleet)["rss_bytes"] == 200

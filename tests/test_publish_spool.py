@@ -197,7 +197,7 @@ def test_windows_are_saved_in_batches_of_minutes(tmp_path: Path) -> None:
 
 
 def test_a_day_without_a_broker_costs_the_card_little_and_loses_nothing(tmp_path: Path) -> None:
-    rig = StoredRig(tmp_path, profile=None)
+    rig = StoredRig(tmp_path, as_measured=False)
     rig.offline()
     day_s, begun_s = 86_400.0, rig.clock()
     while rig.clock() - begun_s < day_s:

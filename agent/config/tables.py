@@ -238,7 +238,7 @@ class MqttConfig(Section, frozen=True, kw_only=True):
     keepalive_s: Annotated[
         Annotated[int, Meta(ge=5, le=3600)] | None,
         Meta(
-            description="Seconds of silence after which the broker calls us lost; unset: 30, in metered 240.",
+            description="Seconds of silence after which the broker calls us lost; unset: by profile, 30 to 240.",
             extra={"unit": "s"},
         ),
     ] = None
