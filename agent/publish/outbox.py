@@ -207,6 +207,11 @@ class Outbox:
         return bool(self._lent or self._notices)
 
     @property
+    def has_former(self) -> bool:
+        """A notice of a former start waits, or is in flight."""
+        return any(row.former and not row.lines for lane in (self._lent, self._flying) for row in lane.values())
+
+    @property
     def has_packs(self) -> bool:
         """A pack waits, or is in flight."""
         return bool(self._packs) or self.is_pack_flying

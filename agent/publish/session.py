@@ -80,6 +80,7 @@ class Session:
         self._published = self._acked = 0
         self._refused: Counter[str] = Counter()
         self._bytes_out: Counter[str] = Counter()
+        self._stale_alarms: set[str] = set()
         self._was_synced = stamper.is_synced
 
     def take_in(self, inbox: Inbox) -> None:
@@ -87,6 +88,7 @@ class Session:
         for cls, count in inbox.take_losses().items():
             self._spool.count_dropped(cls, count)
         self._check_clock()
+        self._right_stale_alarms()
         for _ in range(len(inbox)):
             item = inbox.pop()
             if item is not None:
@@ -215,8 +217,7 @@ class Session:
         if flight is None:
             return
         rows = [self._spool.acked(number) for number in flight.numbers]
-        for row in rows:
-            self._right_former_alarm(row)
+        self._stale_alarms |= {row.topic.rpartition("/")[2] for row in rows if row.cls == "a" and row.former}
         if event.refusal:
             self._on_refusal(flight.cls, event.refusal, rows)
             return
@@ -226,15 +227,16 @@ class Session:
         if self.refusals.pop(flight.cls, None):
             log.info("the broker takes %s again", self._names.topic(PATTERNS[flight.cls]))
 
-    def _right_former_alarm(self, row: Row) -> None:
-        """A former start's alarm was told, as news that is late: whoever listens is to know how it is today."""
-        if row.cls != "a" or not row.former:
+    def _right_stale_alarms(self) -> None:
+        """A former start's alarms were told, as news that is late: whoever listens is to know how it is today."""
+        if not self._stale_alarms or not self._spool.is_former_told:
             return
-        alarm_id = row.topic.rpartition("/")[2]
-        if alarm_id in self._cards.alarms:
-            self._cards.say_again(f"a/{alarm_id}")
-        elif row.body:
-            self._intake.clear_alarm(alarm_id)
+        for alarm_id in self._stale_alarms:
+            if alarm_id in self._cards.alarms:
+                self._cards.say_again(f"a/{alarm_id}")
+            else:
+                self._intake.clear_alarm(alarm_id)
+        self._stale_alarms.clear()
 
     def _check_clock(self) -> None:
         was_synced, shift_s = self._was_synced, self._stamper.step()

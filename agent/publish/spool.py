@@ -33,7 +33,8 @@ SAVE_S = 300.0
 
 FORGET_S = 30.0
 EXPIRE_S = 600.0
-MOST_LENT = 32
+MOST_DONE = 256
+MOST_LENT = 64
 PACK_LINES = 32
 
 
@@ -138,7 +139,7 @@ class Spool:
             self._retire(now_s - self._limits.live_s)
         elif self._is_window_due(now_s):
             self._save_all()
-        if self._done and (len(self._done) >= MOST_LENT or now_s >= self._forget_from_s):
+        if self._done and (len(self._done) >= MOST_DONE or now_s >= self._forget_from_s):
             self._forget(now_s)
         if now_s >= self._expire_from_s:
             self._expire(now_s)
@@ -203,6 +204,11 @@ class Spool:
         """Nothing waits but what may wait on the disk: packs."""
         counts = self.outbox.counts()
         return not (counts.rows or self._fresh or self._maybe_notices)
+
+    @property
+    def is_former_told(self) -> bool:
+        """Nothing that must not be lost is left of a former start: it comes before all of ours."""
+        return not self.outbox.has_former and (self.outbox.has_notices or not self._maybe_notices)
 
     def counts(self) -> OutboxCounts:
         """As of the outbox, with what is not in it yet, and what lies on the disk only."""

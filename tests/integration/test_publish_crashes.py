@@ -77,7 +77,9 @@ def test_under_random_kills_nothing_that_must_arrive_vanishes_before_its_acknowl
     rng = random.Random(seed)  # noqa: S311
     state, copy = tmp_path / "state", tmp_path / "copy"
     state.mkdir()
-    broker = Mosquitto(tmp_path / "broker", ["allow_anonymous true", "max_inflight_messages 100"])
+    broker = Mosquitto(
+        tmp_path / "broker", ["allow_anonymous true", "max_inflight_messages 100", "set_tcp_nodelay true"]
+    )
     broker.start()
     known: set[Name] = set()
     deaths = {"agent": 0, "broker": 0}
@@ -102,7 +104,7 @@ def test_under_random_kills_nothing_that_must_arrive_vanishes_before_its_acknowl
             agent.wait(10)
             known |= on_disk(state, copy)
             agent = victim(tap.port, state, "drain")
-            told, _ = agent.communicate(timeout=90)
+            told, _ = agent.communicate(timeout=120)
             assert told.strip() == "drained"
         finally:
             agent.kill()

@@ -89,6 +89,8 @@ class Wiretap:
                 except OSError:
                     agent.close()
                     continue
+                for each in (agent, broker):  # else small packets wait 40 ms for one another
+                    each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 conversation = Conversation(self)
                 for source, target, note in (
                     (agent, broker, conversation.from_agent),
