@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from agent.config import MqttConfig
+from agent.publish.build import make_spool
 from agent.publish.network import Network
 from agent.publish.outbox import Outbox
 from agent.publish.profile import AS_MEASURED, profile_of
 from agent.publish.session import Session
-from agent.publish.spool import Spool
 from agent.publish.stamp import Stamper
 from agent.publish.stored import merge_rows
 from agent.publish.topics import Names
@@ -40,7 +40,7 @@ class StoredRig(Rig):
         names = Names("home", "cam1")
         self.outbox = Outbox(config.queue_bytes, merge_rows)
         self.stamper = Stamper(device="cam1", boot=life, clock=self.clock, wall=self.clock.wall)
-        self.spool = Spool.make(config, self.outbox, state_dir, self.stamper, names.prefix)
+        self.spool = make_spool(config, self.outbox, state_dir, self.stamper, names.prefix)
         self.session = Session(
             names,
             self.outbox,

@@ -497,3 +497,72 @@ def test_the_thread_is_quiet_about_a_file_it_can_use(tmp_path: Path, caplog: pyt
         rig.wait(60.0)
         rig.stop()
     assert caplog.text == ""
+
+
+def test_what_is_acknowledged_and_not_forgotten_yet_is_no_loss(tmp_path: Path) -> None:
+    rig = StoredRig(tmp_path, disk_bytes=4000)
+    rig.online()
+    rig.wait(1.0)
+    for number in range(60):
+        rig.inbox.put_notice(event(number))
+        rig.steps(4)
+    assert ticks(rig.link) == list(range(60))
+    assert rig.network.status.dropped == {}
+
+
+def test_rows_on_a_disk_that_fails_for_a_while_are_sent_later(tmp_path: Path) -> None:
+    rig = offline_rig(tmp_path)
+    rig.inbox.put_notice(event(0))
+    rig.steps(2)
+    rig = after(rig, tmp_path)
+    store = rig.spool._disk._store
+    assert store is not None
+    notices = store.notices
+
+    def failing(_after: int, _most: int) -> list[tuple[int, Entry]]:
+        raise OSError(5, "Input/output error")
+
+    store.notices = failing  # type: ignore[method-assign]
+    rig.online()
+    rig.wait(20.0)
+    assert ticks(rig.link) == []
+    store.notices = notices  # type: ignore[method-assign]
+    rig.wait(70.0)
+    assert ticks(rig.link) == [0]
+    assert rig.network.status.disk_faults == 1
+
+
+def test_a_stop_does_not_wait_for_a_backlog_that_is_safe(tmp_path: Path) -> None:
+    rig = offline_rig(tmp_path, backlog_bytes_s=256.0)
+    for _ in range(300):
+        rig.inbox.put_window(perf_report(started_s=rig.clock()))
+        rig.wait(10.0)
+    rig.online()
+    rig.wait(5.0)
+    begun_s = rig.clock()
+    assert not rig.stop(), "not everything was delivered"
+    assert rig.clock() - begun_s < 1.0
+    assert rig.link.end == "closed"
+    rig = after(rig, tmp_path)
+    rig.online()
+    rig.run_until(lambda: not rig.network.status.queue_rows)
+    assert rig.network.status.dropped == {}
+
+
+def test_what_is_on_its_way_does_not_expire(tmp_path: Path) -> None:
+    store = Store(tmp_path / FILE_NAME)
+    store.open()
+    numbers = store.add([Entry("b", "e", "t", n, n, 1, 0, 1000.0, 0.0, b"{}") for n in range(3)])
+    assert store.expire(10.0, 2000.0, frozenset(numbers[:1])) == {"e": 2}
+    assert [number for number, _ in store.notices(0, 9)] == numbers[:1]
+    store.close()
+
+
+def test_a_text_that_is_none_is_left_out_and_counted(tmp_path: Path) -> None:
+    filled(tmp_path)
+    with sqlite3.connect(tmp_path / FILE_NAME) as db:
+        db.execute("UPDATE rows SET topic = CAST(x'ff80' AS TEXT)")
+    db.close()
+    rig = restarted(tmp_path)
+    assert ticks(rig.link) == [99]
+    assert rig.network.status.dropped == {"e": 6}

@@ -105,6 +105,8 @@ class Order:
         """The oldest pack, when it is time for one and none is on its way."""
         if self._clock() < self._pack_from_s or self._spool.outbox.is_pack_flying:
             return None
+        if self.is_hurried and self._spool.is_safe:
+            return None
         while (taken := self._spool.outbox.next_pack()) is not None:
             number, row = taken
             found = self._parts(row, max_packet_bytes)

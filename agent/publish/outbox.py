@@ -9,62 +9,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
-ROW_OVERHEAD_BYTES = 250
-"""What Python needs for a row beside its topic and body (64-bit CPython 3.11: the objects' and the dict's share)."""
+from agent.publish.rows import ROW_OVERHEAD_BYTES, Merge, Row
+
+__all__ = ["MAX_MERGED", "ROW_OVERHEAD_BYTES", "Merge", "Outbox", "OutboxCounts", "Row"]
 
 MAX_MERGED = 60
 """Windows that one row may stand for: ten minutes at the default length."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One message that must arrive.
-
-    Attributes:
-        cls: delivery class.
-        topic: the whole topic.
-        body: payload; windows as they are stored, with every sketch; of a pack, such windows deflated.
-        queued_s: monotonic time at which it was put in.
-        seq_first, seq_last: what it stands for in its class; both 0 for a payload without an envelope.
-        retain: the broker keeps it.
-        mergeable: a window, that a neighbour can take in.
-        lines: windows in a pack; 0 for a single message.
-        count: how many messages a pack stands for; there may be gaps in it.
-        disk: its number on the disk; 0: it is in memory only.
-        former: made by a former start of the agent.
-        shift_s: of a pack, seconds to be added to its times.
-    """
-
-    cls: str
-    topic: str
-    body: bytes
-    queued_s: float
-    seq_first: int = 0
-    seq_last: int = 0
-    retain: bool = False
-    mergeable: bool = False
-    lines: int = 0
-    count: int = 0
-    disk: int = 0
-    former: bool = False
-    shift_s: float = 0.0
-
-    @property
-    def size_bytes(self) -> int:
-        """Memory it takes."""
-        return len(self.topic) + len(self.body) + ROW_OVERHEAD_BYTES
-
-    @property
-    def messages(self) -> int:
-        """How many it stands for."""
-        return self.count or self.seq_last - self.seq_first + 1
-
-
-Merge = Callable[[Row, Row], Row | None]
-"""Makes one row of two neighbours, the older first; None where that would say something untrue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +140,12 @@ class Outbox:
         return frozenset(row.disk for lane in lanes for row in lane.values() if row.disk)
 
     @property
+    def is_sent(self) -> bool:
+        """Nothing waits or flies, but for packs that lie on the disk."""
+        waits = self._lent or self._notices or self._windows or self._flying
+        return not waits and all(row.disk for row in self._packs.values())
+
+    @property
     def is_pack_flying(self) -> bool:
         """A pack is on its way."""
         return any(row.lines for row in self._flying.values())
@@ -293,26 +252,6 @@ class Outbox:
 
     def _count_dropped(self, row: Row) -> None:
         self._dropped[row.cls] += row.messages
-
-
-def as_pack(rows: list[Row], topic: str, body: bytes) -> Row:
-    """One row for neighbouring windows of one class, whose bodies ``body`` holds."""
-    first, last = rows[0], rows[-1]
-    return Row(
-        cls=first.cls,
-        topic=topic,
-        body=body,
-        queued_s=first.queued_s,
-        seq_first=first.seq_first,
-        seq_last=last.seq_last,
-        lines=len(rows),
-        count=sum(row.messages for row in rows),
-    )
-
-
-def unlend(row: Row) -> Row:
-    """The row, as if it had never been on the disk: the file is gone."""
-    return replace(row, disk=0)
 
 
 def _memory(row: Row) -> int:

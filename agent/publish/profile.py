@@ -1,4 +1,4 @@
-"""How sparing the agent is with bytes: the three profiles of ``mqtt.profile``, as figures.
+"""How sparing the agent is with bytes: the three profiles of ``mqtt.profile``, as figures; and what may wait, how long.
 
 Windows are merged (exactly: their sketches are added) until they are as long as the profile says. A window of ten
 seconds with its two sketches costs about 1.2 KB with its TCP/IP overhead, or 200 bytes deflated among its like: 10 and
@@ -37,6 +37,21 @@ class Profile:
     def longest_s(self) -> float:
         """How long a window may wait by design, from its first part to its sending."""
         return max(self.perf_s, self.board_s) + self.batch_s
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much, and how long.
+
+    Attributes:
+        disk_bytes: most that lies on the disk.
+        max_age_s: what waits for longer is dropped.
+        live_s: a window that waits for longer (by connection) is a matter for the disk and the backlog.
+    """
+
+    disk_bytes: int = 32 * 2**20
+    max_age_s: float = 7 * 86_400.0
+    live_s: float = 60.0
 
 
 AS_MEASURED = Profile()

@@ -14,6 +14,7 @@ from random import Random
 from agent.config import MqttConfig
 from agent.publish.access import Access, read_access
 from agent.publish.backoff import Backoff
+from agent.publish.build import make_spool
 from agent.publish.conn import ConnCounter
 from agent.publish.contract import Scalar, StateName
 from agent.publish.inbox import AlarmChange, Happening, Inbox, Notice, StateChange, Window
@@ -23,7 +24,6 @@ from agent.publish.outbox import Outbox
 from agent.publish.paho_link import PahoLink
 from agent.publish.profile import profile_of
 from agent.publish.session import ACK_DEADLINE_S, Session
-from agent.publish.spool import Spool
 from agent.publish.stamp import Stamper, new_boot, wall_clock
 from agent.publish.status import PublisherStatus
 from agent.publish.stored import merge_rows
@@ -93,7 +93,7 @@ class Publisher:
             self._outbox,
             self._stamper,
             clock,
-            spool=Spool.make(config, self._outbox, state_dir, self._stamper, self._names.prefix),
+            spool=make_spool(config, self._outbox, state_dir, self._stamper, self._names.prefix),
             profile=profile_of(config),
             backlog_bytes_s=config.backlog_bytes_s,
             ack_deadline_s=ack_deadline_s,

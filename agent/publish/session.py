@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.publish import translate
+from agent.publish.build import spool_in_memory
 from agent.publish.cards import Cards
 from agent.publish.contract import QueueCard, StateName, Totals
 from agent.publish.inbox import Happening, Inbox, StateChange
@@ -63,7 +64,7 @@ class Session:
         self.refusals: dict[str, str] = {}
         self.rivals = 0
         self._names = names
-        self._spool = spool or Spool.in_memory(outbox, clock)
+        self._spool = spool or spool_in_memory(outbox, clock, names.prefix)
         self._spool.on_damage = self._on_damage
         self._order = Order(self._spool, profile, names.prefix, clock, backlog_bytes_s)
         self._stamper = stamper

@@ -11,21 +11,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from itertools import groupby
-from pathlib import Path
+from dataclasses import replace
 
-from agent.config import MqttConfig
-from agent.publish.batch import pack
 from agent.publish.disk import Disk, DiskCounts
 from agent.publish.entries import Entries
 from agent.publish.gather import Gather
-from agent.publish.outbox import MAX_MERGED, Outbox, OutboxCounts, Row, as_pack, unlend
-from agent.publish.profile import profile_of
+from agent.publish.outbox import MAX_MERGED, Outbox, OutboxCounts
+from agent.publish.profile import Limits
 from agent.publish.restamp import restamp
-from agent.publish.stamp import UNSYNCED_BEFORE_S, Stamper
-from agent.publish.store import FILE_NAME, Entry, Store
-from agent.publish.stored import merge_rows, thin
+from agent.publish.rows import Row, packed, unlend
+from agent.publish.stamp import UNSYNCED_BEFORE_S
+from agent.publish.store import Entry, Store
+from agent.publish.stored import thin
 from agent.publish.topics import BY_CLASS
 
 SAVE_S = 300.0
@@ -35,22 +32,6 @@ FORGET_S = 30.0
 EXPIRE_S = 600.0
 MOST_DONE = 256
 MOST_LENT = 64
-PACK_LINES = 32
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much, and how long.
-
-    Attributes:
-        disk_bytes: most that lies on the disk.
-        max_age_s: what waits for longer is dropped.
-        live_s: a window that waits for longer (by connection) is a matter for the disk and the backlog.
-    """
-
-    disk_bytes: int = 32 * 2**20
-    max_age_s: float = 7 * 86_400.0
-    live_s: float = 60.0
 
 
 class Spool:
@@ -81,7 +62,7 @@ class Spool:
         wall: Callable[[], float],
         boot: str,
         prefix: str,
-        limits: Limits = Limits(),
+        limits: Limits,
     ) -> None:
         self.outbox = outbox
         self.on_damage: Callable[[str], None] = lambda _name: None
@@ -99,27 +80,6 @@ class Spool:
         self._unsaved_since_s: float | None = None
         self._last_notice = self._last_pack = 0
         self._maybe_notices = self._maybe_packs = self._disk.exists
-
-    @classmethod
-    def make(cls, config: MqttConfig, outbox: Outbox, state_dir: Path | None, stamper: Stamper, prefix: str) -> Spool:
-        """The spool that the settings ask for; on the disk where there is a state directory."""
-        profile = profile_of(config)
-        return cls(
-            outbox,
-            Gather(merge_rows, profile.length_s, outbox.put),
-            Store(state_dir / FILE_NAME) if state_dir is not None and config.disk_bytes else None,
-            clock=stamper.clock,
-            wall=stamper.wall,
-            boot=stamper.boot,
-            prefix=prefix,
-            limits=Limits(config.disk_bytes, config.max_age_s, config.live_s + profile.longest_s),
-        )
-
-    @classmethod
-    def in_memory(cls, outbox: Outbox, clock: Callable[[], float]) -> Spool:
-        """One that hands everything on to the outbox as it is."""
-        gather = Gather(lambda _older, _newer: None, lambda _cls: 0.0, outbox.put)
-        return cls(outbox, gather, None, clock=clock, wall=lambda: 0.0, boot="", prefix="")
 
     def put(self, row: Row) -> None:
         """Takes a row in; a notice is on the disk after the next :meth:`turn`."""
@@ -147,15 +107,15 @@ class Spool:
     def lend(self) -> None:
         """Puts what lies on the disk into the outbox, to be sent: notices first, and one pack."""
         if self._maybe_notices and not self.outbox.has_notices:
-            found = self._disk.attempt(lambda store: store.notices(self._last_notice, MOST_LENT)) or []
-            self._maybe_notices = bool(found)
-            for number, entry in found:
+            found = self._disk.attempt(lambda store: store.notices(self._last_notice, MOST_LENT))
+            self._maybe_notices = found is None or bool(found)
+            for number, entry in found or ():
                 self._last_notice = number
                 self._lend(number, entry, self._entries.notice)
         if self._maybe_packs and not self.outbox.has_packs:
-            found = self._disk.attempt(lambda store: store.packs(self._last_pack, 1)) or []
-            self._maybe_packs = bool(found)
-            for number, entry in found:
+            found = self._disk.attempt(lambda store: store.packs(self._last_pack, 1))
+            self._maybe_packs = found is None or bool(found)
+            for number, entry in found or ():
                 self._last_pack = number
                 self._lend(number, entry, self._entries.pack)
 
@@ -202,13 +162,17 @@ class Spool:
     @property
     def is_sent(self) -> bool:
         """Nothing waits but what may wait on the disk: packs."""
-        counts = self.outbox.counts()
-        return not (counts.rows or self._fresh or self._maybe_notices)
+        return self.outbox.is_sent and not (self._fresh or self._has_more_notices)
 
     @property
     def is_former_told(self) -> bool:
         """Nothing that must not be lost is left of a former start: it comes before all of ours."""
-        return not self.outbox.has_former and (self.outbox.has_notices or not self._maybe_notices)
+        return not self.outbox.has_former and (self.outbox.has_notices or not self._has_more_notices)
+
+    @property
+    def is_safe(self) -> bool:
+        """What waits can be saved."""
+        return self._disk.is_usable()
 
     def counts(self) -> OutboxCounts:
         """As of the outbox, with what is not in it yet, and what lies on the disk only."""
@@ -227,11 +191,15 @@ class Spool:
         """How the disk is used."""
         return self._disk.counts()
 
+    @property
+    def _has_more_notices(self) -> bool:
+        return self._maybe_notices and self._disk.is_usable()
+
     def _lend(self, number: int, entry: Entry, make: Callable[[int, Entry], Row]) -> None:
-        if entry.cls in BY_CLASS:
+        if entry.cls in BY_CLASS and entry.topic.startswith(self._prefix):
             self.outbox.put(make(number, entry))
             return
-        self._done.append(number)  # of a later version of the agent
+        self._done.append(number)  # of a later version of the agent, or garbled
         self.outbox.count_dropped(entry.cls, entry.messages)
 
     def _leave(self, row: Row) -> Row:
@@ -262,7 +230,7 @@ class Spool:
         self._unsaved_since_s = None
         rows = self.outbox.take_out() if self._disk.is_usable() else []
         singles = [row for row in rows if not row.mergeable]
-        packs = self._packed([row for row in rows if row.mergeable])
+        packs = packed([row for row in rows if row.mergeable], self._prefix)
         if rows and not self._save([*singles, *packs]):
             for row in rows:
                 self.outbox.put(row)
@@ -272,20 +240,10 @@ class Spool:
         old = [number for number, row in self.outbox.windows() if row.queued_s < before_s]
         if not old:
             return
-        packs = self._packed(self.outbox.take_out(old))
+        packs = packed(self.outbox.take_out(old), self._prefix)
         if not self._save(packs):
             for row in packs:
                 self.outbox.put(row)
-
-    def _packed(self, rows: Sequence[Row]) -> list[Row]:
-        packs = []
-        for cls, group in groupby(sorted(rows, key=lambda row: row.cls), key=lambda row: row.cls):
-            members = list(group)
-            topic = f"{self._prefix}/mh/{cls.removeprefix('m/')}"
-            for start in range(0, len(members), PACK_LINES):
-                part = members[start : start + PACK_LINES]
-                packs.append(as_pack(part, topic, pack([row.body for row in part])))
-        return packs
 
     def _save(self, rows: Sequence[Row]) -> bool:
         """Whether they are on the disk now, within its bound."""
@@ -301,6 +259,9 @@ class Spool:
 
     def _make_room(self, store: Store) -> None:
         busy = self.outbox.lent
+        if store.totals()[1] > self._limits.disk_bytes and self._done:
+            store.forget(self._done)
+            self._done.clear()
         while store.totals()[1] > self._limits.disk_bytes:
             merged = store.thin(thin, MAX_MERGED, busy)
             self.outbox.count_merged(merged)
@@ -312,17 +273,19 @@ class Spool:
             self.outbox.count_dropped(*dropped)
 
     def _forget(self, now_s: float) -> None:
-        self._forget_from_s = now_s + FORGET_S
         done = list(self._done)
         if done and self._disk.attempt(lambda store: store.forget(done)) is not None:
+            self._forget_from_s = now_s + FORGET_S
             del self._done[: len(done)]
 
     def _expire(self, now_s: float) -> None:
         self._expire_from_s = now_s + EXPIRE_S
+        self._forget(now_s)
         self.outbox.expire(now_s - self._limits.max_age_s)
         before_s = self._wall() - self._limits.max_age_s
         if before_s > UNSYNCED_BEFORE_S:
-            self._count_lost(self._disk.attempt(lambda store: store.expire(before_s, UNSYNCED_BEFORE_S)))
+            busy = self.outbox.lent
+            self._count_lost(self._disk.attempt(lambda store: store.expire(UNSYNCED_BEFORE_S, before_s, busy)))
 
     def _count_lost(self, lost: Counter[str] | None) -> None:
         for cls, messages in (lost or {}).items():

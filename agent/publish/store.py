@@ -167,15 +167,16 @@ class Store:
             self._sums = int(rows), int(size)
         return self._sums
 
-    def expire(self, before_s: float, since_s: float) -> Counter[str]:
-        """Drops what was saved before a unix time, but for what carries a time before ``since_s``: it knew none."""
-        found = self._run(
-            "SELECT cls, sum(messages) FROM rows WHERE at_s BETWEEN ? AND ? GROUP BY cls", (since_s, before_s)
-        )
-        if found:
-            with self._transaction():
-                self._run("DELETE FROM rows WHERE at_s BETWEEN ? AND ?", (since_s, before_s))
-        return Counter(dict(found))
+    def expire(self, since_s: float, before_s: float, busy: frozenset[int]) -> Counter[str]:
+        """Drops what was saved between two unix times (before the first nobody knew the time), but for what is busy."""
+        found = self._run("SELECT number, cls, messages FROM rows WHERE at_s BETWEEN ? AND ?", (since_s, before_s))
+        old = [each for each in found if each[0] not in busy]
+        if old:
+            self.forget([number for number, _, _ in old])
+        lost: Counter[str] = Counter()
+        for _, cls, messages in old:
+            lost[cls] += messages
+        return lost
 
     def thin(self, thin: Thin, most: int, busy: frozenset[int]) -> int:
         """Merges neighbours in the pack that was merged least, the oldest such; how many lines that saved."""
@@ -233,6 +234,7 @@ class Store:
         """Opens and checks the file; how many frames SQLite found in the log."""
         # the thread that uses it may die and be started again, as another one
         self._db = db = sqlite3.connect(self._path, timeout=0.0, isolation_level=None, check_same_thread=False)
+        db.text_factory = lambda text: text.decode(errors="replace")  # garbled words are refused one by one
         # exclusive: no shared memory file, and a second agent on the same folder is refused instead of mixed in
         for pragma in (f"page_size = {_PAGE_BYTES}", "locking_mode = EXCLUSIVE", "journal_mode = WAL"):
             db.execute(f"PRAGMA {pragma}").fetchall()

@@ -55,10 +55,10 @@ def merge_rows(older: Row, newer: Row) -> Row | None:
 
 def thin(cls: str, packed: bytes) -> tuple[bytes, int] | None:
     """A pack with its neighbours merged two by two, and its lines then; None where that merges nothing."""
-    payload = BY_CLASS[cls].payload
     try:
+        payload = BY_CLASS[cls].payload
         windows = [msgspec.json.decode(line, type=payload) for line in unpack(packed)]
-    except (ValueError, msgspec.MsgspecError):  # garbled on the disk
+    except (KeyError, ValueError, msgspec.MsgspecError):  # garbled on the disk, or of a later version
         return None
     thinned: list[Envelope] = []
     may_grow = False
