@@ -151,3 +151,11 @@ def test_older_readings_do_not_replace_newer_ones() -> None:
     for seq, rss in ((2, 200), (1, 100)):
         fleet.take(f"{P}/m/sys", body(seq=seq, rss_bytes=rss), 0.0)
     assert only(fleet)["rss_bytes"] == 200
+
+
+def test_a_backlog_of_a_former_start_is_not_the_present() -> None:
+    fleet = Fleet()
+    fleet.take(f"{P}/m/sys", body(boot="b2", rss_bytes=200), 0.0)
+    late = pack([line("m/sys", body(boot="b1", seq=7, rss_bytes=100))])
+    assert fleet.take(f"{P}/mh/sys", late, 0.0)
+    assert only(fleet)["rss_bytes"] == 200

@@ -7,15 +7,20 @@ import sqlite3
 from collections import Counter
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from agent.publish import decode_batch
+from agent.publish import decode_batch, translate
+from agent.publish.batch import pack, unpack
 from agent.publish.contract import Envelope, HealthCard
+from agent.publish.gather import Gather
 from agent.publish.inbox import AlarmChange, Happening
 from agent.publish.link import Acked
+from agent.publish.rows import Row
 from agent.publish.store import FILE_NAME, Entry, Store
+from agent.publish.stored import merge_rows, messages, thin
 from agent.records import Answer, Command
-from tests.publish_fakes import Link, board_reading, health, perf_report
+from tests.publish_fakes import Link, board_reading, health, perf_report, stamp
 from tests.spools import P, StoredRig
 
 
@@ -566,3 +571,37 @@ def test_a_text_that_is_none_is_left_out_and_counted(tmp_path: Path) -> None:
     rig = restarted(tmp_path)
     assert ticks(rig.link) == [99]
     assert rig.network.status.dropped == {"e": 6}
+
+
+def test_a_new_file_begins_with_numbers_of_its_own(tmp_path: Path) -> None:
+    rig = StoredRig(tmp_path)
+    rig.links = [Link(rig.clock, acks=False)]
+    rig.inbox.put_notice(event(0))
+    rig.steps(6)
+    rig.spool._disk._failed(rig.spool._disk._store, sqlite3.DatabaseError("malformed"))  # type: ignore[arg-type]
+    rig.inbox.put_notice(event(1))
+    rig.steps(1)
+    rig.link.coming.append(Acked(2))  # of the event that was in the former file under the same number
+    rig.steps(1)
+    rig.spool._forget(rig.clock())
+    rig = after(rig, tmp_path)
+    rig.online()
+    rig.steps()
+    assert 1 in ticks(rig.link)
+    assert len(rig.link.on("e/outbox-corrupt")) == 1
+
+
+def test_only_windows_that_follow_one_another_are_merged() -> None:
+    def row(seq: int) -> Row:
+        body = msgspec.json.encode(translate.perf(stamp(seq), perf_report()))
+        return Row("m/perf", "t", body, 100.0 + seq, seq, seq, mergeable=True)
+
+    found: list[Row] = []
+    gather = Gather(merge_rows, lambda _cls: 1000.0, found.append)
+    for seq in (1, 2, 4, 5):
+        gather.put(row(seq))
+    gather.flush()
+    assert [(each.seq_first, each.seq_last) for each in found] == [(1, 2), (4, 5)]
+    thinned = thin("m/perf", pack([row(seq).body for seq in (1, 3, 4, 5)]))
+    assert thinned is not None
+    assert [messages(line) for line in unpack(thinned[0])] == [1, 2, 1]
