@@ -245,6 +245,10 @@ class Request(Part, frozen=True, kw_only=True):
 
     exp: Annotated[float | None, Meta(description="Unix time, seconds, after which it must not be begun.")] = None
     args: Annotated[dict[str, Any], Meta(description="What the operation takes.")] = {}
+    spread_s: Annotated[
+        Annotated[float, Meta(ge=1.0, le=3600.0)] | None,
+        Meta(description="To all boards of a site only, and required there: seconds over which they spread."),
+    ] = None
 
 
 class Reply(Envelope, frozen=True, kw_only=True):
@@ -255,7 +259,7 @@ class Reply(Envelope, frozen=True, kw_only=True):
     status: ReplyStatus
     code: Annotated[str, Meta(description="A stable word for programs.")]
     message: Annotated[str, Meta(description="One sentence for a person.")] = ""
-    data: Annotated[dict[str, Scalar], Meta(description="What was asked for.")] = {}
+    data: Annotated[dict[str, Any], Meta(description="What was asked for.")] = {}
 
 
 class Alarm(Envelope, frozen=True, kw_only=True):

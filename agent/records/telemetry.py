@@ -171,12 +171,16 @@ class Command:
         id: names the request; its replies carry it.
         expires_s: unix time after which it must not be begun; None: never.
         args: what the operation takes; None when the request was no request.
+        to_all: it was sent to every board of the site.
+        spread_s: seconds over which the boards of a site spread; None when the request does not say.
     """
 
     op: str
     id: str
     expires_s: float | None = None
     args: dict[str, Any] | None = field(default_factory=dict)
+    to_all: bool = False
+    spread_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,4 +199,4 @@ class Answer:
     status: Literal["accepted", "running", "succeeded", "failed", "rejected", "expired"]
     code: str = "ok"
     message: str = ""
-    data: dict[str, str | int | float | bool | None] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)

@@ -14,6 +14,8 @@ from pathlib import Path
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
+from tests.contract_watch import complaint, foreign
+
 
 def free_port() -> int:
     with socket.socket() as sock:
@@ -74,7 +76,7 @@ class Mosquitto:
 
 @dataclass
 class Observer:
-    """A subscriber to everything, on a connection of its own."""
+    """A subscriber to everything, on a connection of its own; what it saw has to have kept the contract."""
 
     port: int
     username: str | None = None
@@ -94,15 +96,19 @@ class Observer:
         assert self.ready.wait(10), "the observer cannot connect"
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         self.client.disconnect()
         self.client.loop_stop()
+        if kind is None:
+            complaints = [said for topic, body, _ in self.messages if (said := complaint(topic, body))]
+            assert not complaints, complaints[:3]
 
     def on(self, topic: str) -> list[bytes]:
         """Payloads seen on a topic so far."""
         return [body for name, body, _ in list(self.messages) if name == topic]
 
     def publish(self, topic: str, body: bytes, *, retain: bool = False) -> None:
+        foreign(topic, body)
         self.client.publish(topic, body, qos=1, retain=retain).wait_for_publish(5)
 
 
