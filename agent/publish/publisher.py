@@ -57,6 +57,7 @@ class Publisher:
         credentials_dir: Path | None = None,
         ack_deadline_s: float = ACK_DEADLINE_S,
         on_command: Callable[[Command], None] | None = None,
+        on_delivered: Callable[[str, str], None] | None = None,
     ) -> None:
         """Prepares; nothing is read or dialled before :meth:`start`.
 
@@ -73,6 +74,7 @@ class Publisher:
             credentials_dir: where bare file names are looked for; ``$CREDENTIALS_DIRECTORY`` when not given.
             ack_deadline_s: an acknowledgement missing for longer cuts the connection.
             on_command: told of each command on the mqtt thread; must return at once.
+            on_delivered: told of the operation and id of each reply that the broker acknowledged; must return at once.
 
         Raises:
             ConfigError: ``site`` or ``device`` cannot stand in a topic.
@@ -86,7 +88,13 @@ class Publisher:
         self._outbox = Outbox(config.queue_bytes, merge_rows)
         self._stamper = Stamper(device=device, boot=boot or new_boot(), clock=clock, wall=wall)
         self._session = Session(
-            self._names, self._outbox, self._stamper, clock, ack_deadline_s=ack_deadline_s, on_command=on_command
+            self._names,
+            self._outbox,
+            self._stamper,
+            clock,
+            ack_deadline_s=ack_deadline_s,
+            on_command=on_command,
+            on_delivered=on_delivered,
         )
         self._conn = ConnCounter(state_dir, last_conn)
         self._backoff = Backoff(config.reconnect_max_s, rng or Random())  # noqa: S311  # jitter, no secret

@@ -21,7 +21,7 @@ from agent.publish.link import Accepted, Acked, Link, Received, Subscribed, Will
 from agent.publish.outbox import Outbox
 from agent.publish.selfwatch import SelfWatch
 from agent.publish.stamp import Stamper
-from agent.publish.topics import BY_CLASS, Names, is_ident, packet_bytes
+from agent.publish.topics import BY_CLASS, Names, is_ident, is_request, packet_bytes
 from agent.records import Command
 
 log = logging.getLogger("agent.publish")
@@ -38,6 +38,7 @@ class Flight:
     cls: str
     deadline_s: float
     number: int | None = None
+    topic: str = ""
 
 
 class Session:
@@ -52,6 +53,7 @@ class Session:
         *,
         ack_deadline_s: float = ACK_DEADLINE_S,
         on_command: Callable[[Command], None] | None = None,
+        on_delivered: Callable[[str, str], None] | None = None,
     ) -> None:
         self.refusals: dict[str, str] = {}
         self.rivals = 0
@@ -61,6 +63,7 @@ class Session:
         self._clock = clock
         self._ack_deadline_s = ack_deadline_s
         self._on_command = on_command
+        self._on_delivered = on_delivered
         self._cards = Cards(names, stamper)
         self._intake = Intake(names, stamper, self._cards, outbox, clock)
         self._watch = SelfWatch(stamper.boot)
@@ -98,7 +101,8 @@ class Session:
         self._limits = limits
         self._stamper.conn = conn
         self._cards.all_due()
-        link.subscribe([self._names.topic(below) for below in ("state", "a/+", "cmd/+/+")])
+        own = [self._names.topic(below) for below in ("state", "a/+", "cmd/+/+")]
+        link.subscribe([*own, f"{self._names.to_all}cmd/+/+"])
         self.pump(link)
 
     def end(self) -> None:
@@ -190,7 +194,7 @@ class Session:
         self._published += 1
         self._bytes_out[cls] += packet_bytes(topic, body, line.qos)
         if line.qos:
-            self._flights[mid] = Flight(cls, self._clock() + self._ack_deadline_s, number)
+            self._flights[mid] = Flight(cls, self._clock() + self._ack_deadline_s, number, topic)
 
     def _on_ack(self, event: Acked) -> None:
         flight = self._flights.pop(event.mid, None)
@@ -202,6 +206,8 @@ class Session:
             self._on_refusal(flight.cls, event.refusal)
             return
         self._acked += 1
+        if flight.cls == "res" and self._on_delivered is not None:
+            self._on_delivered(*flight.topic.split("/")[-2:])
         if flight.cls == "state":
             self._watch.shown()
         if self.refusals.pop(flight.cls, None):
@@ -218,7 +224,7 @@ class Session:
         if event.topic == self._names.topic("state"):
             self._on_state(event.body)
             return
-        if event.topic.startswith(self._names.topic("cmd/")):
+        if is_request(self._names, event.topic):
             self._take_command(event)
             return
         head, _, alarm_id = event.topic.rpartition("/")
