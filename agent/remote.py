@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -23,8 +24,11 @@ from agent.commands import (
     Tail,
 )
 from agent.config import Config
+from agent.desired import Overlay
 from agent.publish import Publisher
-from agent.records import Answer, Labels
+from agent.records import Answer, Desired, Labels
+
+_MOST_WISHES = 16
 
 
 class Remote:
@@ -37,6 +41,7 @@ class Remote:
         folder: what must survive a restart; None: nothing does.
         facts: the parts of ``diag``, by name.
         say_birth: says the birth again.
+        overlay: the settings in force.
         clock: monotonic seconds.
         wall: unix time in seconds.
 
@@ -54,13 +59,16 @@ class Remote:
         folder: Path | None,
         facts: Mapping[str, Callable[[], object]],
         say_birth: Callable[[], None],
+        overlay: Overlay,
         clock: Callable[[], float],
         wall: Callable[[], float],
     ) -> None:
         self.restart_asked = threading.Event()
         self.snapshots = Snapshots(labels)
+        self._overlay = overlay
         self._publisher: Publisher | None = None
         self._tail = Tail()
+        self._wishes: deque[Desired] = deque(maxlen=_MOST_WISHES)
         self._errands = Errands(clock)
         self._ledger = Ledger(folder if config.mqtt.host else None, wall)
         self.levels = LogLevels(config.log.level, _set_level, self._errands, clock)
@@ -81,12 +89,13 @@ class Remote:
             wall=wall,
         )
 
-    def start(self, publisher: Publisher | None) -> None:
-        """Finish what a former life left, then take commands."""
+    def start(self, publisher: Publisher | None, apply: Callable[[Config], None]) -> None:
+        """Finish what a former life left, then take commands; ``apply`` puts settings in force."""
         logging.getLogger().addHandler(self._tail)
         self._publisher = publisher
         if publisher is not None:
             self.commands.resume()
+            self._overlay.start(apply, publisher.reported)
         self._errands.start()
 
     def stop(self) -> None:
@@ -97,6 +106,13 @@ class Remote:
     def close(self) -> None:
         """Lets go of the files; after the publisher has stopped."""
         self._ledger.close()
+
+    def desire(self, desired: Desired) -> None:
+        """Something is desired; called on the mqtt thread, returns at once."""
+        is_full = len(self._wishes) == _MOST_WISHES
+        self._wishes.append(desired)  # when full, the oldest makes room
+        if not is_full:
+            self._errands.do(lambda: self._overlay.take(self._wishes.popleft()))
 
     def _answer(self, answer: Answer) -> None:
         if self._publisher is not None:

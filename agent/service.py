@@ -30,6 +30,7 @@ from agent.camera import Camera
 from agent.camera import parse as parse_uri
 from agent.commands import offered
 from agent.config import Config
+from agent.desired import Overlay
 from agent.errors import AgentError, CameraError, RestartError, StorageError
 from agent.measure import Meter, Sensors
 from agent.pipeline import Model, Pipeline, load_model
@@ -118,8 +119,12 @@ class _Parts:
     """Everything that has to be started and stopped, in that order and its reverse."""
 
     def __init__(self, config: Config, clock: Callable[[], float]) -> None:
+        folder = state_dir(config)
+        self.overlay = Overlay(config, folder if config.mqtt.host else None)
+        config = self.overlay.config
         self.config, self.clock = config, clock
         self.model = ready_model(config)
+        self.overlay.bundle = f"{self.model.info.name} {self.model.info.version}".strip()
         for note in self.model.notes:
             log.warning("assumed: %s", note)
         self.sensors = Sensors(config.measure, clock)
@@ -129,9 +134,10 @@ class _Parts:
             config,
             self.model.labels,
             device=device_id(config),
-            folder=state_dir(config),
+            folder=folder,
             facts=self._facts(),
             say_birth=self._say_birth,
+            overlay=self.overlay,
             clock=clock,
             wall=wall_clock,
         )
@@ -148,7 +154,9 @@ class _Parts:
             self.__exit__()
             raise
         self.telemetry.start()
-        self.remote.start(self.publisher)
+        if self.overlay.is_active:
+            self.remote.levels.set(self.config.log.level)
+        self.remote.start(self.publisher, self._apply)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -158,6 +166,14 @@ class _Parts:
         if self.publisher is not None:
             self.publisher.stop(deadline_s=3.0)
         self.remote.close()
+
+    def _apply(self, config: Config) -> None:
+        """Puts settings in force; called on the thread "writer"."""
+        self.config = config
+        self.remote.levels.set(config.log.level)
+        self.telemetry.reconfigure(config)
+        self.meter.window_s = config.measure.window_s
+        self._say_birth()
 
     def identity(self) -> Identity:
         """Who this agent is now."""
@@ -354,6 +370,7 @@ def make_publisher(config: Config, remote: Remote) -> Publisher:
         state_dir=state_dir(config),
         on_command=remote.commands.take,
         on_delivered=remote.commands.delivered,
+        on_desired=remote.desire,
     )
 
 

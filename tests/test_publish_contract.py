@@ -21,6 +21,7 @@ from agent.records import (
     ProcessReading,
     SketchBins,
     StageStats,
+    Standing,
     ThermalReading,
 )
 from tests.publish_fakes import board_reading, health, identity, perf_report, stamp
@@ -28,6 +29,8 @@ from tests.publish_fakes import board_reading, health, identity, perf_report, st
 NAMES = topics.Names("home", "cam1")
 QUEUE = QueueCard(rows=1, bytes=700, oldest_s=3.2)
 TOTALS = Totals(published=9, acked=8, merged=0, dropped={"m/perf": 2}, refused={}, bytes_out={"state": 120})
+
+STANDING = Standing(4, 3, "failed", "bad-config", "out of range", "coco 1.0", "", {"log.level": "info"})
 
 PAYLOADS: list[tuple[str, Envelope]] = [
     ("state", translate.state(stamp(), "degraded", "no camera")),
@@ -38,6 +41,10 @@ PAYLOADS: list[tuple[str, Envelope]] = [
     ("m/therm", translate.therm(stamp(), board_reading())),
     ("a/thermal", translate.alarm(stamp(), "thermal", "83 degrees")),
     ("e/restarted", translate.event(stamp(), "restarted", {"why": "watchdog", "count": 2, "ok": True, "x": None})),
+    (
+        "reported",
+        translate.reported(stamp(), Standing(4, 3, "failed", "bad-config", "no", "a 1", "", {"log.level": "info"})),
+    ),
     ("res/snapshot/1", translate.reply(stamp(), Answer(Command("snapshot", "1"), "succeeded", data={"sequence": 7}))),
 ]
 
@@ -108,6 +115,7 @@ def test_metric_dictionary_names_unit_and_kind_of_every_figure() -> None:
         if type(v) in (int, float)
     }
     told = {f"{below}.{key}" for below, _ in PAYLOADS for key in ("v", "conn", "seq", "ts", "n")}
+    told |= {"reported.rev_seen", "reported.rev_applied"}
     assert figures - told <= set(metrics)
 
 

@@ -34,6 +34,7 @@ class Inbound:
 
 
 INBOUND = (
+    Inbound("{device}/desired", "desired", True, contract.Desired, "What a board is to be; empty: nothing special."),
     Inbound("{device}/cmd/{op}/{id}", "cmd", False, contract.Request, "A request to one board."),
     Inbound(
         f"{TO_ALL}/cmd/{{op}}/{{id}}", "cmd-to-all", False, contract.Request, "A request to every board of a site."

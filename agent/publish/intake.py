@@ -14,7 +14,7 @@ from agent.publish.inbox import AlarmChange, Happening, Item, StateChange, class
 from agent.publish.outbox import Outbox, Row
 from agent.publish.stamp import Stamper
 from agent.publish.topics import MAX_PACKET_BYTES, Names, packet_bytes
-from agent.records import Answer, BoardReading, Health, Identity, PerfReport
+from agent.records import Answer, BoardReading, Health, Identity, PerfReport, Standing
 
 log = logging.getLogger("agent.publish")
 
@@ -68,6 +68,8 @@ class Intake:
                 self._cards.set_health(item)
             case Identity():
                 self._cards.set_identity(item)
+            case Standing():
+                self._cards.set_standing(item)
             case StateChange():
                 self._cards.set_state(item)
 

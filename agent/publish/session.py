@@ -22,7 +22,7 @@ from agent.publish.outbox import Outbox
 from agent.publish.selfwatch import SelfWatch
 from agent.publish.stamp import Stamper
 from agent.publish.topics import BY_CLASS, Names, is_ident, is_request, packet_bytes
-from agent.records import Command
+from agent.records import Command, Desired
 
 log = logging.getLogger("agent.publish")
 
@@ -54,6 +54,7 @@ class Session:
         ack_deadline_s: float = ACK_DEADLINE_S,
         on_command: Callable[[Command], None] | None = None,
         on_delivered: Callable[[str, str], None] | None = None,
+        on_desired: Callable[[Desired], None] | None = None,
     ) -> None:
         self.refusals: dict[str, str] = {}
         self.rivals = 0
@@ -64,6 +65,7 @@ class Session:
         self._ack_deadline_s = ack_deadline_s
         self._on_command = on_command
         self._on_delivered = on_delivered
+        self._on_desired = on_desired
         self._cards = Cards(names, stamper)
         self._intake = Intake(names, stamper, self._cards, outbox, clock)
         self._watch = SelfWatch(stamper.boot)
@@ -101,7 +103,7 @@ class Session:
         self._limits = limits
         self._stamper.conn = conn
         self._cards.all_due()
-        own = [self._names.topic(below) for below in ("state", "a/+", "cmd/+/+")]
+        own = [self._names.topic(below) for below in ("state", "a/+", "cmd/+/+", "desired")]
         link.subscribe([*own, f"{self._names.to_all}cmd/+/+"])
         self.pump(link)
 
@@ -223,6 +225,10 @@ class Session:
     def _on_message(self, event: Received) -> None:
         if event.topic == self._names.topic("state"):
             self._on_state(event.body)
+            return
+        if event.topic == self._names.topic("desired"):
+            if self._on_desired is not None:
+                self._on_desired(translate.desired(event.body))
             return
         if is_request(self._names, event.topic):
             self._take_command(event)

@@ -18,6 +18,7 @@ from agent.records import (
     BoardReading,
     CameraStatus,
     Command,
+    Desired,
     Health,
     Identity,
     ModelInfo,
@@ -25,6 +26,7 @@ from agent.records import (
     RuntimeInfo,
     SketchBins,
     StageStats,
+    Standing,
 )
 
 MAX_TEXT = 500
@@ -32,6 +34,9 @@ MAX_TEXT = 500
 
 MAX_REQUEST_BYTES = 16 * 1024
 """Largest request that is read."""
+
+MAX_DESIRED_BYTES = 8 * 1024
+"""Largest desired state that is read: the limit of the strictest of the common brokers (AWS IoT shadow)."""
 
 P = TypeVar("P", bound=contract.Part)
 
@@ -80,6 +85,32 @@ def command(topic: str, body: bytes) -> Command | None:
     if request is None:
         return Command(op, request_id, args=None, to_all=to_all)
     return Command(op, request_id, request.exp, request.args, to_all, request.spread_s)
+
+
+def desired(body: bytes) -> Desired:
+    """What the fleet wants; a payload that is none comes as a problem, to be reported."""
+    if not body:
+        return Desired(None)
+    wish = _inbound(body, contract.Desired, MAX_DESIRED_BYTES)
+    if wish is None:
+        return Desired(None, problem=f"it is no JSON object with rev, or has more than {MAX_DESIRED_BYTES} bytes")
+    strange = tuple(part for part in ("sampling", "bundle") if getattr(wish, part) is not None)
+    return Desired(wish.rev, wish.config, strange)
+
+
+def reported(stamp: Stamp, standing: Standing) -> contract.Reported:
+    """How far the board has got with what is desired."""
+    fault = contract.Fault(code=standing.error_code, message=_text(standing.error_message))
+    return contract.Reported(
+        **stamp,
+        rev_seen=standing.rev_seen,
+        rev_applied=standing.rev_applied,
+        phase=standing.phase,
+        error=fault if standing.error_code else None,
+        bundle=_text(standing.bundle) or None,
+        previous=_text(standing.previous) or None,
+        config=standing.config,
+    )
 
 
 def _inbound(body: bytes, kind: type[P], most_bytes: int) -> P | None:

@@ -184,6 +184,47 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True)
+class Desired:
+    """What the fleet wants this board to be.
+
+    Attributes:
+        rev: rises with each word of the fleet; None: nothing is wanted any more.
+        config: settings by dotted name.
+        unsupported: parts that this version cannot do anything with, by name.
+        problem: why what came is no such word; empty when it is one.
+    """
+
+    rev: int | None
+    config: dict[str, Any] = field(default_factory=dict)
+    unsupported: tuple[str, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far the board has got with it.
+
+    Attributes:
+        rev_seen: the newest revision that came.
+        rev_applied: the one in force; 0: none.
+        phase: ``idle`` when nothing is desired; ``failed`` when the newest word was refused, and what was stays.
+        error_code, error_message: why it failed; empty when it did not.
+        bundle: what the model in use is called.
+        previous: what it was before.
+        config: the settings in force over those of the file.
+    """
+
+    rev_seen: int
+    rev_applied: int
+    phase: Literal["idle", "applied", "failed"]
+    error_code: str = ""
+    error_message: str = ""
+    bundle: str = ""
+    previous: str = ""
+    config: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """The reply to a command: ``accepted``, ``running``, then exactly one of the others.
 

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 
@@ -117,15 +117,33 @@ def test_killed_at_any_moment_every_promise_is_kept_once(broker: Mosquitto, tmp_
     }
 
 
-def test_a_restart_ends_the_agent_with_75_and_succeeds_with_the_next_start(broker: Mosquitto, tmp_path: Path) -> None:
+@pytest.fixture
+def agents() -> Iterator[Callable[[Path], subprocess.Popen[str]]]:
+    """Starts whole agents, and ends them however the test ends."""
+    made: list[subprocess.Popen[str]] = []
+
+    def start(config: Path) -> subprocess.Popen[str]:
+        words = [sys.executable, "-m", "agent", "run", "--config", str(config)]
+        made.append(subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        return made[-1]
+
+    yield start
+    for child in made:
+        if child.poll() is None:
+            child.kill()
+            child.communicate()
+
+
+def test_a_restart_ends_the_agent_with_75_and_succeeds_with_the_next_start(
+    broker: Mosquitto, tmp_path: Path, agents: Callable[[Path], subprocess.Popen[str]]
+) -> None:
     config = tmp_path / "agent.toml"
     config.write_text(
         f'[device]\nsite = "home"\nid = "cam1"\nstate_dir = "{tmp_path}/state"\n[camera]\nuri = "demo:"\n'
         f'[model]\nbundle = "demo:"\n[mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\nusername = "hunter2"\n'
     )
-    words = [sys.executable, "-m", "agent", "run", "--config", str(config)]
     with Observer(broker.port) as observer:
-        first = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        first = agents(config)
         assert wait_until(lambda: observer.on(f"{P}/health"), 60)
         assert set(json.loads(observer.on(f"{P}/birth")[-1])["commands"]) >= {"snapshot", "restart", "diag"}
         observer.publish(f"{P}/cmd/diag/1", b"{}")
@@ -136,17 +154,27 @@ def test_a_restart_ends_the_agent_with_75_and_succeeds_with_the_next_start(broke
         assert diag["status"] == "succeeded"
         assert "hunter2" not in json.dumps(diag)
         assert len(observer.on(f"{P}/birth")) == 2
+        wish = json.dumps({"rev": 1, "config": {"mqtt.health_s": 1, "measure.sensors_s": 0.5}}).encode()
+        observer.publish(f"{P}/desired", wish, retain=True)
+        assert wait_until(lambda: json.loads(observer.on(f"{P}/reported")[-1])["rev_applied"] == 1)
+        assert wait_until(lambda: len(observer.on(f"{P}/health")) > 2), "each second, not each five minutes"
+        hashes = {json.loads(body)["config_sha256"] for body in observer.on(f"{P}/birth")}
+        assert len(hashes) == 2
         observer.publish(f"{P}/cmd/restart/2", b"{}")
         _, errors = first.communicate(timeout=30)
         assert first.returncode == 75, errors
         assert "Traceback" not in errors
         assert [reply["status"] for reply in replies(observer)[("restart", "2")]] == ["accepted", "running"]
-        second = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        second = agents(config)
         assert wait_until(lambda: outcomes(replies(observer)[("restart", "2")]), 60)
+        assert json.loads(observer.on(f"{P}/birth")[-1])["config_sha256"] in hashes
+        assert json.loads(observer.on(f"{P}/reported")[-1])["config"] == {"mqtt.health_s": 1, "measure.sensors_s": 0.5}
+        cards = len(observer.on(f"{P}/health"))
+        assert wait_until(lambda: len(observer.on(f"{P}/health")) > cards + 2), "still, after the restart"
         second.send_signal(signal.SIGTERM)
         second.communicate(timeout=30)
-        third = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        assert wait_until(lambda: len(observer.on(f"{P}/birth")) == 4, 60)
+        third = agents(config)
+        assert wait_until(lambda: len(observer.on(f"{P}/birth")) == 5, 60)
         third.send_signal(signal.SIGTERM)
         third.communicate(timeout=30)
         said = [reply["status"] for reply in replies(observer)[("restart", "2")]]
