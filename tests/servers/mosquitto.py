@@ -81,13 +81,14 @@ class Observer:
     port: int
     username: str | None = None
     password: str | None = None
+    topic: str = "#"
     messages: list[tuple[str, bytes, bool]] = field(default_factory=list)
 
     def __enter__(self) -> Observer:
         self.ready = threading.Event()
         self.client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
         self.client.username_pw_set(self.username, self.password)
-        self.client.on_connect = lambda client, *_: client.subscribe("#", qos=1)
+        self.client.on_connect = lambda client, *_: client.subscribe(self.topic, qos=1)
         self.client.on_subscribe = lambda *_: self.ready.set()
         self.client.on_message = lambda _c, _u, m: self.messages.append((m.topic, bytes(m.payload), m.retain))
         self.client.reconnect_delay_set(1, 1)
