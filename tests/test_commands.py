@@ -408,6 +408,17 @@ def test_a_forged_row_is_moved_aside(tmp_path: Path) -> None:
     assert Desk(tmp_path).ledger.find(("loglevel", "1")) is None
 
 
+def test_a_file_that_another_process_holds_is_left_alone(tmp_path: Path) -> None:
+    Desk(tmp_path).ask("loglevel", "1", {"level": "debug"})
+    with sqlite3.connect(tmp_path / FILE_NAME) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        desk = Desk(tmp_path)
+        assert not desk.ledger.is_lasting
+        assert desk.ask("loglevel", "2", {"level": "debug"}).status == "succeeded"
+    assert not list(tmp_path.glob("*.damaged*"))
+    assert Desk(tmp_path).ledger.find(("loglevel", "1")) is not None
+
+
 def test_without_a_writable_folder_it_works_in_memory(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).mkdir()
     desk = Desk(tmp_path)

@@ -38,6 +38,16 @@ CREATE TABLE IF NOT EXISTS commands (
   op TEXT, id TEXT, status TEXT, code TEXT, message TEXT, data TEXT, at_s REAL, delivered INTEGER,
   PRIMARY KEY (op, id)) WITHOUT ROWID
 """
+_PASSING = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+    }
+)
 _NOT_OLD = "DELETE FROM commands WHERE at_s < ? AND status NOT IN ('accepted', 'running')"
 _ONLY_NEWEST = "DELETE FROM commands WHERE (op, id) NOT IN (SELECT op, id FROM commands ORDER BY at_s DESC LIMIT ?)"
 
@@ -139,7 +149,7 @@ class Ledger:
             self._load(path)
         except sqlite3.DatabaseError as error:
             self.close()
-            if not _move_aside(path):
+            if _is_passing(error) or not _move_aside(path):
                 log.warning("%s: %s: commands are not remembered over a restart", path, error)
                 return
             log.warning("%s: %s: moved aside, a new one is begun", path, error)
@@ -154,7 +164,7 @@ class Ledger:
 
     def _load(self, path: Path) -> None:
         # Only ever one thread at a time; not always the one that opened it.
-        self._file = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        self._file = sqlite3.connect(path, timeout=1.0, check_same_thread=False, isolation_level=None)
         for line in ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", _SCHEMA):
             self._file.execute(line)
         # An open one may look old: it was accepted before the board had learned the time.
@@ -206,6 +216,11 @@ def _read(words: list[str], data: str) -> Answer:
         )
     except (msgspec.MsgspecError, TypeError) as error:
         raise sqlite3.DatabaseError(f"a row is damaged: {error}") from None
+
+
+def _is_passing(error: sqlite3.DatabaseError) -> bool:
+    """The file may be sound: the disk is full or read-only, or another process has it."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _PASSING
 
 
 def _move_aside(path: Path) -> bool:
