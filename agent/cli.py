@@ -286,6 +286,29 @@ def init(
     typer.echo(f"{target}: written; next: edge-agent check --config {target}", err=True)
 
 
+@app.command()
+def topics(
+    as_json: AsJson = False,
+    asyncapi: Annotated[bool, typer.Option("--asyncapi", help="Print the contract as an AsyncAPI 3 document.")] = False,
+    schema: Annotated[
+        str | None, typer.Option(metavar="PATTERN", help="Print the JSON Schema of one topic's payload (m/perf).")
+    ] = None,
+) -> None:
+    """Print what travels over MQTT: every topic, what is sent there, and how.
+
+    Example: edge-agent topics --schema m/perf
+    """
+    from agent.publish import asyncapi as document
+    from agent.publish import listing
+
+    if asyncapi:
+        typer.echo(document.shipped(), nl=False)
+    elif schema is not None:
+        typer.echo(json.dumps(listing.schema_of(schema)))
+    else:
+        typer.echo(listing.lines() if as_json else listing.table())
+
+
 @config_app.command()
 def show(config: ConfigPath = None) -> None:
     """Print the settings in force, defaults included, as TOML."""

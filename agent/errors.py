@@ -8,7 +8,8 @@
     ├── CameraError            66  no camera, or no picture from it
     ├── BrokerError            69  the broker refuses us (from ``check`` only)
     ├── StorageError           74  disk: cannot read or write
-    └── UnavailableError       75  not there yet, try again: a delegate, a runtime
+    ├── UnavailableError       75  not there yet, try again: a delegate, a runtime
+    └── RestartError           75  no fault: a command asked for a new start
 
 Codes are those of sysexits.h; ``RestartPreventExitStatus=2 78`` in the unit stops the hopeless ones.
 Every message is one line: what was wrong, where, and what to do.
@@ -55,5 +56,11 @@ class StorageError(AgentError):
 
 class UnavailableError(AgentError):
     """Something that may appear later is missing: a delegate library, a runtime package."""
+
+    exit_code = 75
+
+
+class RestartError(AgentError):
+    """A command asked for a new start; whoever supervises the agent gives it."""
 
     exit_code = 75

@@ -28,13 +28,15 @@ from agent import __version__, bundle, embedded
 from agent import config as settings
 from agent.camera import Camera
 from agent.camera import parse as parse_uri
-from agent.commands import OFFERED, Commands
+from agent.commands import offered
 from agent.config import Config
-from agent.errors import AgentError, CameraError, StorageError
+from agent.desired import Overlay
+from agent.errors import AgentError, CameraError, RestartError, StorageError
 from agent.measure import Meter, Sensors
 from agent.pipeline import Model, Pipeline, load_model
 from agent.publish import Publisher, wall_clock
-from agent.records import Answer, BoardReading, CameraStatus, Command, FrameResult, Identity, PerfReport
+from agent.records import BoardReading, CameraStatus, FrameResult, Identity, PerfReport
+from agent.remote import Remote
 from agent.telemetry import Telemetry
 
 log = logging.getLogger("agent.service")
@@ -62,7 +64,7 @@ class Summary:
         camera: the camera's last status.
         board: the last reading of the slow sensors.
         blind_s: seconds without a usable picture.
-        ended: why it ended: ``end of file``, ``seconds``, ``frames`` or ``stopped``.
+        ended: why it ended: ``end of file``, ``seconds``, ``frames``, ``restart`` or ``stopped``.
         first_detection_s: from the start of :func:`run` to the first answer; None when there was none.
     """
 
@@ -107,56 +109,97 @@ def run(
         gc.collect()
         gc.freeze()
         loop = _Loop(parts, limits, stop, patient=patient, begun_s=begun_s, clock=clock)
-        return loop.run(on_result)
+        summary = loop.run(on_result)
+    if summary.ended == "restart":
+        raise RestartError("a command asked for a new start; start it again")
+    return summary
 
 
 class _Parts:
     """Everything that has to be started and stopped, in that order and its reverse."""
 
     def __init__(self, config: Config, clock: Callable[[], float]) -> None:
+        folder = state_dir(config)
+        self.overlay = Overlay(config, folder if config.mqtt.host else None)
+        config = self.overlay.config
         self.config, self.clock = config, clock
         self.model = ready_model(config)
+        self.overlay.bundle = f"{self.model.info.name} {self.model.info.version}".strip()
         for note in self.model.notes:
             log.warning("assumed: %s", note)
-        self.commands = Commands(self._answer, self.model.labels, wall_clock)
-        self.publisher = make_publisher(config, self.commands.take) if config.mqtt.host else None
         self.sensors = Sensors(config.measure, clock)
         self.meter = Meter(clock, config.measure.window_s)
         self.camera = Camera(config.camera, prepare=self.model.preprocess, clock=clock, on_state=self._camera_changed)
+        self.remote = Remote(
+            config,
+            self.model.labels,
+            device=device_id(config),
+            folder=folder,
+            facts=self._facts(),
+            say_birth=self._say_birth,
+            overlay=self.overlay,
+            clock=clock,
+            wall=wall_clock,
+        )
+        self.publisher = make_publisher(config, self.remote) if config.mqtt.host else None
         self.telemetry = Telemetry(config, self.sensors, self.publisher, self.camera.status, clock)
 
     def __enter__(self) -> _Parts:
         if self.publisher is not None:
             self.publisher.start()
-            self.publisher.birth(
-                Identity(
-                    agent_version=__version__,
-                    config_sha256=settings.digest(self.config),
-                    board=self.sensors.info(),
-                    runtime=self.model.detector.info,
-                    model=self.model.info,
-                    commands=OFFERED,
-                )
-            )
+            self._say_birth()
         try:
             self.camera.start()
         except AgentError:
             self.__exit__()
             raise
         self.telemetry.start()
-        self.commands.start()
+        if self.overlay.is_active:
+            self.remote.levels.set(self.config.log.level)
+        self.remote.start(self.publisher, self._apply)
         return self
 
     def __exit__(self, *_: object) -> None:
         self.camera.stop()
-        self.commands.stop()
+        self.remote.stop()
         self.telemetry.stop()
         if self.publisher is not None:
             self.publisher.stop(deadline_s=3.0)
+        self.remote.close()
 
-    def _answer(self, answer: Answer) -> None:
+    def _apply(self, config: Config) -> None:
+        """Puts settings in force; called on the thread "writer"."""
+        self.config = config
+        self.remote.levels.set(config.log.level)
+        self.telemetry.reconfigure(config)
+        self.meter.window_s = config.measure.window_s
+        self._say_birth()
+
+    def identity(self) -> Identity:
+        """Who this agent is now."""
+        return Identity(
+            agent_version=__version__,
+            config_sha256=settings.digest(self.config),
+            board=self.sensors.info(),
+            runtime=self.model.detector.info,
+            model=self.model.info,
+            commands=offered(),
+        )
+
+    def _say_birth(self) -> None:
         if self.publisher is not None:
-            self.publisher.answer(answer)
+            self.publisher.birth(self.identity())
+
+    def _facts(self) -> dict[str, Callable[[], object]]:
+        """What ``diag`` tells."""
+        return {
+            "agent": lambda: {"version": __version__, "runtime": self.model.detector.info, "model": self.model.info},
+            "board": self.sensors.info,
+            "config": lambda: self.config,
+            "camera": self.camera.status,
+            "sensors": lambda: self.telemetry.reading,
+            "queue": lambda: self.publisher.status() if self.publisher else None,
+        }
 
     def _camera_changed(self, status: CameraStatus) -> None:
         self.telemetry.camera_changed(status)
@@ -189,7 +232,7 @@ class _Loop:
             self._parts.meter,
             self._parts.camera,
         )
-        commands = self._parts.commands
+        snapshots = self._parts.remote.snapshots
         ended = ""
         while not ended:
             result = step(_POLL_S)
@@ -199,7 +242,7 @@ class _Loop:
                 if self._first_s is None:
                     self._first_s = self._clock() - self._begun_s
                 self._frames += 1
-                commands.newest = result
+                snapshots.newest = result
                 if on_result is not None:
                     on_result(result)
             report = meter.window(camera.dropped_total)
@@ -213,6 +256,8 @@ class _Loop:
     def _ended(self, *, idle: bool) -> str:
         if self._stop.is_set():
             return "stopped"
+        if self._parts.remote.restart_asked.is_set():
+            return "restart"
         if self._limits.frames is not None and self._frames >= self._limits.frames:
             return "frames"
         if self._limits.seconds is not None and self._clock() - self._started_s >= self._limits.seconds:
@@ -308,12 +353,12 @@ def _passing_dir() -> Path:
     return Path(folder)
 
 
-def make_publisher(config: Config, on_command: Callable[[Command], None]) -> Publisher:
+def make_publisher(config: Config, remote: Remote) -> Publisher:
     """The publisher of this board.
 
     Args:
         config: the settings.
-        on_command: told of each command, on the mqtt thread.
+        remote: takes the commands.
 
     Raises:
         ConfigError: a certificate, key or password file cannot be read.
@@ -323,7 +368,9 @@ def make_publisher(config: Config, on_command: Callable[[Command], None]) -> Pub
         site=config.device.site,
         device=device_id(config),
         state_dir=state_dir(config),
-        on_command=on_command,
+        on_command=remote.commands.take,
+        on_delivered=remote.commands.delivered,
+        on_desired=remote.desire,
     )
 
 

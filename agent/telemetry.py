@@ -6,6 +6,7 @@ goes on. Without a broker everything runs as well, and only the summary at the e
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -90,6 +91,10 @@ class Telemetry:
         if self._thread.ident is not None:
             self._thread.join(timeout=2.0)
 
+    def reconfigure(self, config: Config) -> None:
+        """How often from now on; called on any thread."""
+        self._config = config
+
     def perf(self, report: PerfReport) -> None:
         """One window of the pipeline; called on the main thread, returns at once."""
         self._fps = report.fps
@@ -120,14 +125,14 @@ class Telemetry:
         return Health(now_s - self._begun_s, self._fps, self._camera(), self.reading, blind_s)
 
     def _run(self) -> None:
-        health_due_s = self._clock()
+        health_sent_s = -math.inf
         while True:
             self.reading = self._sensors.read()
             if self._publisher is not None:
                 self._publisher.board(self.reading)
                 card = self.health()
-                if card is not None and self._clock() >= health_due_s:
-                    health_due_s = self._clock() + self._config.mqtt.health_s
+                if card is not None and self._clock() - health_sent_s >= self._config.mqtt.health_s:
+                    health_sent_s = self._clock()
                     self._publisher.health(card)
             if self._stop.wait(self._config.measure.sensors_s):
                 return

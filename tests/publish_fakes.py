@@ -34,6 +34,7 @@ from agent.records import (
     StageStats,
     ThermalReading,
 )
+from tests.contract_watch import complaint
 
 WALL_S = 1_795_000_000.0
 STAGES = ("age", "preprocess", "invoke", "postprocess", "total")
@@ -110,6 +111,7 @@ class Link:
         return events
 
     def publish(self, topic: str, body: bytes, qos: int, retain: bool) -> int:
+        assert not complaint(topic, body), complaint(topic, body)
         mid = len(self.sent) + 1
         self.sent.append(Sent(topic, body, qos, retain, mid))
         if self.acks and qos:

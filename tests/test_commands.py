@@ -3,33 +3,107 @@
 from __future__ import annotations
 
 import base64
-import queue
-from collections.abc import Iterator
+import json
+import logging
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
-from agent.commands import JPEG_BYTES, Commands, encode
-from agent.publish import translate
+from agent.commands import (
+    JPEG_BYTES,
+    KINDS,
+    Commands,
+    Diag,
+    Errands,
+    Ledger,
+    LogLevels,
+    Operation,
+    Rebirth,
+    Restart,
+    Snapshots,
+    Tail,
+    encode,
+    offered,
+    operation,
+    share,
+)
+from agent.commands.budget import Budget
+from agent.commands.diag import MOST_BYTES
+from agent.commands.ledger import FILE_NAME, MOST_ROWS
 from agent.records import Answer, Command, Detections, Frame, FrameResult, Labels, StageTimes
+from tests.publish_fakes import Clock
+from tests.servers.mosquitto import wait_until
 
-Answers = queue.Queue[Answer]
-
-
-@pytest.fixture
-def answers() -> Answers:
-    return queue.Queue()
+FINAL = {"succeeded", "failed", "rejected", "expired"}
 
 
-@pytest.fixture
-def commands(answers: Answers) -> Iterator[Commands]:
-    one = Commands(answers.put, Labels({0: "cat"}), lambda: 1000.0)
-    one.start()
-    yield one
-    one.stop()
+class SameThread(Errands):
+    """Errands that a test does itself, on its own clock."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock)
+        self.clock = clock
+
+    def turn(self, until_s: float | None = None) -> None:
+        """Do what is due now, or by then."""
+        while self._waiting and self._waiting[0][0] <= (self.clock.now_s if until_s is None else until_s):
+            self.clock.now_s = max(self.clock.now_s, self._waiting[0][0])
+            errand = self._next()
+            assert errand is not None
+            errand()
+
+
+class Desk:
+    """A board's commands, with all that they touch in the hands of the test."""
+
+    def __init__(self, folder: Path | None = None, **operations: Operation) -> None:
+        self.clock = Clock()
+        self.said: list[Answer] = []
+        self.births: list[float] = []
+        self.levels: list[str] = []
+        self.ended: list[str] = []
+        self.errands = SameThread(self.clock)
+        self.ledger = Ledger(folder, self.clock.wall)
+        self.snapshots = Snapshots(Labels({0: "cat"}))
+        self.tail = Tail()
+        standard: dict[str, Operation] = {
+            "snapshot": self.snapshots,
+            "rebirth": Rebirth(lambda: self.births.append(self.clock.now_s), self.clock),
+            "diag": Diag({"board": lambda: {"cores": 4}}, self.tail),
+            "restart": Restart(lambda: self.ended.append("ended"), lambda: self.ledger.is_lasting),
+            "loglevel": LogLevels("info", self.levels.append, self.errands, self.clock),
+        }
+        self.commands = Commands(
+            self.said.append,
+            standard | operations,
+            ledger=self.ledger,
+            errands=self.errands,
+            device="cam1",
+            clock=self.clock,
+            wall=self.clock.wall,
+        )
+
+    def ask(self, op: str, name: str = "1", args: Any = None) -> Answer:
+        """The last reply to a request."""
+        self.commands.take(Command(op, name, args={} if args is None else args))
+        self.errands.turn()
+        return self.said[-1]
+
+    def ask_all(self, op: str, name: str, spread_s: float | None) -> None:
+        self.commands.take(Command(op, name, to_all=True, spread_s=spread_s))
+        self.errands.turn()
+
+    def statuses(self) -> list[str]:
+        return [answer.status for answer in self.said]
 
 
 def result() -> FrameResult:
@@ -38,20 +112,7 @@ def result() -> FrameResult:
     return FrameResult(Frame(pixels, 0.0, 7, np.zeros((36, 64), np.uint8)), box, StageTimes(0.0, 0.0, 0.0, 0.0))
 
 
-def test_a_snapshot_is_the_newest_frame_with_its_boxes(commands: Commands, answers: Answers) -> None:
-    commands.newest = result()
-    commands.take(Command("snapshot", "1"))
-    answer = answers.get(timeout=5)
-    assert (answer.status, answer.data["sees"], answer.data["sequence"]) == ("succeeded", "cat", 7)
-    picture = cv2.imdecode(np.frombuffer(base64.b64decode(str(answer.data["jpeg"])), np.uint8), cv2.IMREAD_COLOR)
-    assert picture.shape == (60, 80, 3)
-    assert np.ptp(picture) > 50, "a box is drawn on the grey frame"
-
-
-def test_before_the_first_frame_it_fails_with_a_reason(commands: Commands, answers: Answers) -> None:
-    commands.take(Command("snapshot", "1"))
-    answer = answers.get(timeout=5)
-    assert (answer.status, answer.code) == ("failed", "no-camera")
+# ---- the rules
 
 
 @pytest.mark.parametrize(
@@ -59,23 +120,147 @@ def test_before_the_first_frame_it_fails_with_a_reason(commands: Commands, answe
     [
         (Command("shell", "1", args={"line": "id"}), "rejected", "unsupported"),
         (Command("snapshot", "1", args=None), "rejected", "bad-args"),
+        (Command("snapshot", "1", args={"size": 3}), "rejected", "bad-args"),
+        (Command("loglevel", "1", args={}), "rejected", "bad-args"),
+        (Command("loglevel", "1", args={"level": "trace"}), "rejected", "bad-args"),
+        (Command("loglevel", "1", args={"level": "info", "for_s": 1e9}), "rejected", "bad-args"),
+        (Command("diag", "1", args={"lines": -1}), "rejected", "bad-args"),
         (Command("snapshot", "1", expires_s=999.0), "expired", "expired"),
     ],
 )
-def test_what_cannot_be_done_is_answered_at_once(
-    commands: Commands, answers: Answers, command: Command, status: str, code: str
-) -> None:
-    commands.take(command)
-    answer = answers.get_nowait()
-    assert (answer.status, answer.code, answer.command) == (status, code, command)
+def test_what_cannot_be_done_is_answered_at_once(command: Command, status: str, code: str) -> None:
+    desk = Desk()
+    desk.commands.take(command)
+    assert [(a.status, a.code, a.command) for a in desk.said] == [(status, code, command)]
+    assert desk.said[0].message
 
 
-def test_a_flood_is_answered_busy_and_not_stored(answers: Answers) -> None:
-    idle = Commands(answers.put, Labels(), lambda: 0.0)
+def test_a_request_that_waited_past_its_time_is_not_begun() -> None:
+    desk = Desk()
+    desk.commands.take(Command("rebirth", "1", expires_s=desk.clock.wall() + 5))
+    desk.clock.now_s += 6
+    desk.errands.turn()
+    assert desk.statuses() == ["expired"]
+    assert not desk.births
+
+
+def test_a_flood_is_answered_busy_and_not_stored() -> None:
+    desk = Desk()
     for number in range(20):
-        idle.take(Command("snapshot", str(number)))
-    assert [answers.get_nowait().code for _ in range(12)] == ["busy"] * 12
-    assert answers.empty()
+        desk.commands.take(Command("snapshot", str(number)))
+    assert [answer.code for answer in desk.said] == ["busy"] * 12
+    desk.errands.turn()
+    assert len(desk.said) == 20
+    assert {answer.command.id for answer in desk.said} == {str(number) for number in range(20)}
+
+
+def test_a_second_request_under_one_id_gets_the_same_answer_and_is_not_done_again() -> None:
+    desk = Desk()
+    first = desk.ask("rebirth")
+    desk.clock.now_s += 100
+    assert desk.ask("rebirth") == first
+    assert len(desk.births) == 1
+    desk.commands.take(Command("rebirth", "2"))
+    desk.commands.take(Command("rebirth", "2"))
+    desk.errands.turn()
+    assert desk.statuses() == ["succeeded"] * 3, "one that waits is not answered twice"
+
+
+def test_a_picture_is_not_kept_for_a_second_asker() -> None:
+    desk = Desk()
+    noise = np.random.default_rng(1).integers(0, 256, (300, 300, 3)).astype(np.uint8)
+    desk.snapshots.newest = FrameResult(
+        Frame(noise, 0.0, 7, np.zeros((36, 64), np.uint8)), Detections.empty(), StageTimes(0.0, 0.0, 0.0, 0.0)
+    )
+    assert "jpeg" in desk.ask("snapshot").data
+    again = desk.ask("snapshot")
+    assert (again.status, again.data) == ("succeeded", {})
+    assert "another id" in again.message
+
+
+def test_a_fault_in_an_operation_is_answered_and_the_next_one_served() -> None:
+    def broken(_: Command, __: Any) -> Answer:
+        raise ZeroDivisionError
+
+    desk = Desk(snapshot=broken)
+    with pytest.raises(ZeroDivisionError):
+        desk.ask("snapshot")
+    assert (desk.said[-1].status, desk.said[-1].code) == ("failed", "bug")
+    assert desk.ask("rebirth", "2").status == "succeeded"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_the_thread_outlives_a_fault() -> None:
+    def broken() -> None:
+        raise ZeroDivisionError
+
+    done: list[str] = []
+    errands = Errands(lambda: 0.0)
+    errands.start()
+    errands.do(broken)
+    errands.do(lambda: done.append("next"))
+    assert wait_until(lambda: done == ["next"])
+    errands.stop()
+
+
+# ---- to a whole site
+
+
+def test_a_request_to_all_waits_its_share_of_the_spread() -> None:
+    desk = Desk()
+    desk.ask_all("rebirth", "77", 600.0)
+    assert not desk.said
+    due_s = desk.clock.now_s + 600.0 * share("77", "cam1")
+    desk.errands.turn(due_s - 0.1)
+    assert not desk.said
+    desk.errands.turn(due_s)
+    assert desk.statuses() == ["succeeded"]
+
+
+def test_shares_are_even_and_always_the_same() -> None:
+    shares = sorted(share("77", f"cam{number}") for number in range(1000))
+    assert shares == sorted(share("77", f"cam{number}") for number in range(1000))
+    assert all(abs(value - place / 1000) < 0.06 for place, value in enumerate(shares))
+
+
+def test_a_request_to_all_without_spread_is_ignored() -> None:
+    desk = Desk()
+    desk.ask_all("rebirth", "1", None)
+    desk.errands.turn(1e9)
+    assert not desk.said
+    assert not desk.births
+
+
+@pytest.mark.parametrize(
+    ("op", "spread_s", "code"),
+    [("snapshot", 60.0, "not-to-all"), ("restart", 59.0, "bad-args"), ("shell", 60.0, "unsupported")],
+)
+def test_what_a_site_may_not_be_asked_is_refused_by_its_share(op: str, spread_s: float, code: str) -> None:
+    desk = Desk()
+    desk.ask_all(op, "1", spread_s)
+    assert not desk.said, "not all boards at once"
+    desk.errands.turn(desk.clock.now_s + spread_s)
+    assert [answer.code for answer in desk.said] == [code]
+    assert not desk.ended
+
+
+# ---- the operations
+
+
+def test_a_snapshot_is_the_newest_frame_with_its_boxes() -> None:
+    desk = Desk()
+    desk.snapshots.newest = result()
+    answer = desk.ask("snapshot")
+    assert (answer.status, answer.data["sees"], answer.data["sequence"]) == ("succeeded", "cat", 7)
+    picture = cv2.imdecode(np.frombuffer(base64.b64decode(str(answer.data["jpeg"])), np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None
+    assert picture.shape == (60, 80, 3)
+    assert np.ptp(picture) > 50, "a box is drawn on the grey frame"
+
+
+def test_before_the_first_frame_a_snapshot_fails_with_a_reason() -> None:
+    answer = Desk().ask("snapshot")
+    assert (answer.status, answer.code) == ("failed", "no-camera")
 
 
 def test_the_picture_always_fits() -> None:
@@ -85,10 +270,217 @@ def test_the_picture_always_fits() -> None:
     assert cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) is not None
 
 
-@given(op=st.text(max_size=70), name=st.text(max_size=70), body=st.binary(max_size=300))
-def test_nothing_that_is_sent_is_an_error(op: str, name: str, body: bytes) -> None:
-    command = translate.command(f"edge/v1/home/cam1/cmd/{op}/{name}", body)
-    if command is not None:
-        said: list[Answer] = []
-        Commands(said.append, Labels(), lambda: 0.0).take(command)
-        assert all(answer.status in {"rejected", "expired"} for answer in said)
+def test_the_birth_is_said_once_in_thirty_seconds() -> None:
+    desk = Desk()
+    codes = []
+    for number in range(7):
+        codes.append(desk.ask("rebirth", str(number)).code)
+        desk.clock.now_s += 10
+    assert codes == ["ok", "too-soon", "too-soon", "ok", "too-soon", "too-soon", "ok"]
+    assert len(desk.births) == 3
+
+
+def test_a_log_level_goes_back_by_itself_and_the_last_request_counts() -> None:
+    desk = Desk()
+    desk.ask("loglevel", "1", {"level": "debug", "for_s": 60})
+    start_s = desk.clock.now_s
+    desk.clock.now_s += 30
+    desk.ask("loglevel", "2", {"level": "error", "for_s": 60})
+    desk.errands.turn(start_s + 61)
+    assert desk.levels == ["debug", "error"]
+    desk.errands.turn(start_s + 91)
+    assert desk.levels == ["debug", "error", "info"]
+
+
+def test_diag_tells_without_secrets() -> None:
+    tail = Tail()
+    logger = logging.getLogger("diag-test")
+    logger.addHandler(tail)
+    logger.warning("camera rtsp://admin:hunter2@10.0.0.7/x failed; password: hunter2")
+    facts: dict[str, Callable[[], object]] = {
+        "config": lambda: {"mqtt": {"username": "hunter2", "host": "b"}, "camera": {"uri": "http://u:hunter2@h/"}},
+        "sensors": lambda: {}["gone"],
+    }
+    answer = Diag(facts, tail)(Command("diag", "1"), operation.Diag())
+    text = json.dumps(answer.data)
+    assert "hunter2" not in text
+    assert answer.data["config"]["mqtt"] == {"username": "***", "host": "b"}
+    assert "cannot be told" in answer.data["sensors"]
+    assert "camera rtsp://admin:***@10.0.0.7/x failed" in answer.data["log"][0]
+
+
+def test_diag_always_fits_a_packet_and_keeps_the_newest_lines() -> None:
+    tail = Tail()
+    tail.lines.extend("\u00e9\u0001" * 300 + str(number) for number in range(200))
+    ask = Command("diag", "1")
+    answer = Diag({"config": lambda: {"x": "y" * 60_000}}, tail)(ask, operation.Diag(lines=200))
+    assert answer.status == "succeeded"
+    assert len(msgspec.json.encode(answer.data)) <= MOST_BYTES
+    assert answer.data["log"][-1].endswith("199")
+    big = Diag({"config": lambda: "y" * 200_000}, tail)(ask, operation.Diag())
+    assert (big.status, big.code, big.data) == ("failed", "too-large", {})
+
+
+def test_every_operation_is_offered_with_the_schema_that_judges_its_arguments() -> None:
+    assert set(offered()) == set(Desk().commands._operations) == set(KINDS)
+    for schema in offered().values():
+        Draft202012Validator.check_schema(schema)
+        assert schema["description"]
+        assert not schema["additionalProperties"]
+    loglevel = Draft202012Validator(offered()["loglevel"])
+    assert loglevel.is_valid({"level": "debug"})
+    assert not loglevel.is_valid({"level": "trace"})
+
+
+# ---- over a crash
+
+
+def test_a_restart_is_answered_by_the_next_start(tmp_path: Path) -> None:
+    first = Desk(tmp_path)
+    first.ask("restart", "9")
+    assert first.ended
+    assert first.statuses() == ["accepted", "running"]
+    second = Desk(tmp_path)
+    second.commands.resume()
+    assert [(a.status, a.command.op, a.command.id) for a in second.said] == [("succeeded", "restart", "9")]
+    assert second.ask("restart", "9").status == "succeeded", "the broker brings it twice"
+    assert not second.ended
+
+
+def test_a_restart_that_cannot_be_remembered_is_answered_before() -> None:
+    desk = Desk()
+    assert desk.ask("restart").status == "succeeded"
+    assert desk.ended
+
+
+class Killed(BaseException):
+    """As by kill -9: nothing after it is done."""
+
+
+def test_what_a_crash_interrupts_is_finished_as_failed(tmp_path: Path) -> None:
+    def killed(_: Command, __: Any) -> Answer:
+        first.ledger.close()  # nothing reaches the disk any more
+        raise Killed
+
+    first = Desk(tmp_path, loglevel=killed)
+    with pytest.raises(Killed):
+        first.ask("loglevel", "5", {"level": "debug"})
+    second = Desk(tmp_path)
+    second.commands.resume()
+    assert [(a.status, a.code, a.command.id) for a in second.said] == [("failed", "interrupted", "5")]
+    third = Desk(tmp_path)
+    third.commands.resume()
+    assert third.said == second.said, "the broker never acknowledged it: said again"
+    third.commands.delivered("loglevel", "5")
+    fourth = Desk(tmp_path)
+    fourth.commands.resume()
+    assert not fourth.said
+
+
+def test_only_the_last_reply_that_arrived_closes_the_matter(tmp_path: Path) -> None:
+    first = Desk(tmp_path)
+    first.ask("restart", "9")
+    second = Desk(tmp_path)
+    second.commands.resume()
+    second.ledger.sent(("restart", "9"))  # as if two replies were on their way
+    second.commands.delivered("restart", "9")
+    assert Ledger(tmp_path, second.clock.wall).undelivered()
+    second.commands.delivered("restart", "9")
+    assert not Ledger(tmp_path, second.clock.wall).undelivered()
+
+
+@pytest.mark.parametrize("rubbish", [b"", b"no database at all" * 100, b"SQLite format 3\0" + b"\xff" * 5000])
+def test_a_damaged_file_is_moved_aside(tmp_path: Path, rubbish: bytes) -> None:
+    (tmp_path / FILE_NAME).write_bytes(rubbish)
+    desk = Desk(tmp_path)
+    desk.ask("loglevel", "1", {"level": "debug"})
+    assert desk.ledger.is_lasting
+    assert Desk(tmp_path).ledger.find(("loglevel", "1")) is not None
+    assert not rubbish or (tmp_path / f"{FILE_NAME}.damaged").read_bytes() == rubbish
+
+
+def test_a_forged_row_is_moved_aside(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.ask("loglevel", "1", {"level": "debug"})
+    desk.ledger.close()
+    with sqlite3.connect(tmp_path / FILE_NAME) as file:
+        file.execute("UPDATE commands SET status = 'sideways', data = '{'")
+    assert Desk(tmp_path).ledger.find(("loglevel", "1")) is None
+
+
+def test_a_file_that_another_process_holds_is_left_alone(tmp_path: Path) -> None:
+    Desk(tmp_path).ask("loglevel", "1", {"level": "debug"})
+    with sqlite3.connect(tmp_path / FILE_NAME) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        desk = Desk(tmp_path)
+        assert not desk.ledger.is_lasting
+        assert desk.ask("loglevel", "2", {"level": "debug"}).status == "succeeded"
+    assert not list(tmp_path.glob("*.damaged*"))
+    assert Desk(tmp_path).ledger.find(("loglevel", "1")) is not None
+
+
+def test_without_a_writable_folder_it_works_in_memory(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).mkdir()
+    desk = Desk(tmp_path)
+    assert not desk.ledger.is_lasting or desk.ask("loglevel", "1", {"level": "debug"}).status == "succeeded"
+    assert desk.ask("rebirth", "2").status == "succeeded"
+    assert desk.ask("rebirth", "2").status == "succeeded"
+
+
+def test_rows_are_bounded_in_memory_and_on_disk(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    for number in range(MOST_ROWS + 40):
+        desk.clock.now_s += 1
+        desk.ask("loglevel", str(number), {"level": "debug"})
+    assert len(desk.ledger._rows) == MOST_ROWS
+    assert len(desk.ledger._kept) == MOST_ROWS
+    assert len(Desk(tmp_path).ledger._rows) == MOST_ROWS
+
+
+def test_old_rows_go_but_never_an_open_one(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.ask("loglevel", "old", {"level": "debug"})
+    desk.ask("restart", "open")
+    desk.ledger.close()
+    later = Ledger(tmp_path, lambda: desk.clock.wall() + 30 * 86400)
+    assert later.find(("loglevel", "old")) is None
+    assert [answer.command.id for answer in later.left_open()] == ["open"]
+
+
+def test_a_stream_of_looks_does_not_wear_the_disk_out(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    for number in range(500):
+        desk.clock.now_s += 0.25
+        desk.ask("snapshot", str(number))
+    kept = sum(desk.ledger.is_kept(("snapshot", str(number))) for number in range(500))
+    assert kept <= 25
+    assert set(desk.statuses()) == {"failed"}
+    assert len(desk.said) == 500
+
+
+def test_a_budget_fills_again() -> None:
+    clock = Clock()
+    budget = Budget(clock, most=2, each_s=10.0)
+    assert [budget.take() for _ in range(3)] == [True, True, False]
+    clock.now_s += 10
+    assert [budget.take() for _ in range(2)] == [True, False]
+
+
+names = st.text("ab1-", min_size=1, max_size=3)
+requests = st.tuples(st.sampled_from([*KINDS, "shell"]), names, st.sampled_from([{}, {"level": "debug"}, None]))
+
+
+@given(st.lists(st.tuples(requests, st.booleans()), max_size=30))
+def test_every_request_gets_one_outcome_whatever_is_repeated(asked: list[tuple[Any, bool]]) -> None:
+    desk = Desk()
+    for (op, name, args), turns in asked:
+        desk.commands.take(Command(op, name, args=args))
+        if turns:
+            desk.errands.turn()
+    desk.errands.turn()
+    outcomes: dict[tuple[str, str], set[str]] = {}
+    for answer in desk.said:
+        if answer.status in FINAL:
+            outcomes.setdefault((answer.command.op, answer.command.id), set()).add(f"{answer.status} {answer.code}")
+    assert set(outcomes) == {(op, name) for (op, name, _), _ in asked}
+    assert all(len(said) == 1 for said in outcomes.values())

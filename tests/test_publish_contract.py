@@ -21,6 +21,7 @@ from agent.records import (
     ProcessReading,
     SketchBins,
     StageStats,
+    Standing,
     ThermalReading,
 )
 from tests.publish_fakes import board_reading, health, identity, perf_report, stamp
@@ -38,6 +39,8 @@ TOTALS = Totals(
     disk_faults=1,
 )
 
+STANDING = Standing(4, 3, "failed", "bad-config", "out of range", "coco 1.0", "", {"log.level": "info"})
+
 PAYLOADS: list[tuple[str, Envelope]] = [
     ("state", translate.state(stamp(), "degraded", "no camera")),
     ("birth", translate.birth(stamp(), identity())),
@@ -47,6 +50,10 @@ PAYLOADS: list[tuple[str, Envelope]] = [
     ("m/therm", translate.therm(stamp(), board_reading())),
     ("a/thermal", translate.alarm(stamp(), "thermal", "83 degrees")),
     ("e/restarted", translate.event(stamp(), "restarted", {"why": "watchdog", "count": 2, "ok": True, "x": None})),
+    (
+        "reported",
+        translate.reported(stamp(), Standing(4, 3, "failed", "bad-config", "no", "a 1", "", {"log.level": "info"})),
+    ),
     ("res/snapshot/1", translate.reply(stamp(), Answer(Command("snapshot", "1"), "succeeded", data={"sequence": 7}))),
 ]
 
@@ -117,6 +124,7 @@ def test_metric_dictionary_names_unit_and_kind_of_every_figure() -> None:
         if type(v) in (int, float)
     }
     told = {f"{below}.{key}" for below, _ in PAYLOADS for key in ("v", "conn", "seq", "ts", "n")}
+    told |= {"reported.rev_seen", "reported.rev_applied"}
     assert figures - told <= set(metrics)
 
 

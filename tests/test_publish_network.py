@@ -47,7 +47,7 @@ def test_first_watch_ourselves_then_birth_state_health_alarms_then_what_waited()
     rig.inbox.put_window(health())
     rig.inbox.put_notice(identity())
     connected(rig)
-    assert rig.link.topics == [f"{P}/state", f"{P}/a/+", f"{P}/cmd/+/+"]
+    assert rig.link.topics == [f"{P}/state", f"{P}/a/+", f"{P}/cmd/+/+", f"{P}/desired", "edge/v1/home/$all/cmd/+/+"]
     said = [sent.topic.removeprefix(f"{P}/") for sent in rig.link.sent]
     assert said == ["birth", "state", "health", "a/thermal", "a/thermal", "m/perf"]
     assert rig.session.is_idle()

@@ -8,7 +8,7 @@ from agent.camera.rendered import RANGES
 from agent.camera.rendered.script import PRESETS
 from agent.config import settings
 from tools import knobs_page
-from tools.reference import DOCS, main, settings_page
+from tools.reference import DOCS, PACKAGE, main, settings_page
 
 
 def test_the_pages_in_docs_are_fresh() -> None:
@@ -47,3 +47,10 @@ def test_a_stale_page_is_told_and_then_mended(tmp_path: Path, capsys: pytest.Cap
     assert main(["--check", "--docs", str(tmp_path)]) == 1
     assert main(["--docs", str(tmp_path)]) == 0
     assert main(["--check", "--docs", str(tmp_path)]) == 0
+
+
+def test_what_is_shipped_is_made_anew_as_well(tmp_path: Path) -> None:
+    shipped = tmp_path / "asyncapi.json"
+    assert main(["--check", "--package", str(tmp_path)]) == 1
+    assert main(["--package", str(tmp_path)]) == 0
+    assert shipped.read_text() == (PACKAGE / "asyncapi.json").read_text()

@@ -25,7 +25,7 @@ grep -q '^demo-parts .*' <<<"$seen"
 refused=0
 "$work/venv/bin/edge-tools" demo 2>"$work/said" || refused=$?
 [ "$refused" -eq 75 ] && grep -q "pip install 'edge-agent\[demo\]'" "$work/said"
-"${pip[@]}" --constraint "$work/pins" "$wheel[demo]"
+"${pip[@]}" --constraint "$work/pins" "${wheel}[demo]"
 "$work/venv/bin/edge-tools" demo --no-open --seconds 6
 [ -z "$(find "$work" -name 'edge-demo-*')" ]
 

@@ -1,4 +1,4 @@
-"""Generated pages: ``docs/settings.md`` from the settings' own tables, ``docs/rendered-camera.md`` from the knobs.
+"""Generated files: settings and knobs as pages of ``docs/``, ``asyncapi.json`` from the MQTT contract.
 
 ``python -m tools.reference`` writes them, ``--check`` says which are stale and changes nothing.
 """
@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import get_args, get_type_hints
 
 from agent.config import Config, Setting, settings
+from agent.publish import asyncapi
 from tools import knobs_page
 
-DOCS = Path(__file__).parent.parent / "docs"
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PACKAGE = ROOT / "agent" / "publish"
 
 _HEAD = """\
 # Settings
@@ -63,6 +66,8 @@ def _table(rows: Iterable[Setting]) -> list[str]:
 
 
 PAGES = {"settings.md": settings_page, "rendered-camera.md": knobs_page.page}
+SHIPPED = {asyncapi.FILE_NAME: asyncapi.text}
+"""What lies in the package itself."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -70,12 +75,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.reference", description="Write the generated pages.")
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when a page is stale")
     parser.add_argument("--docs", type=Path, default=DOCS, help="folder of the pages")
+    parser.add_argument("--package", type=Path, default=PACKAGE, help="folder of what is shipped with the code")
     asked = parser.parse_args(arguments)
-    stale = [name for name, page in PAGES.items() if not _same(asked.docs / name, page())]
-    for name in stale:
+    files = {asked.docs / name: page for name, page in PAGES.items()}
+    files |= {asked.package / name: make for name, make in SHIPPED.items()}
+    stale = [path for path, make in files.items() if not _same(path, make())]
+    for path in stale:
         if not asked.check:
-            (asked.docs / name).write_text(PAGES[name](), encoding="utf-8")
-        sys.stdout.write(f"{asked.docs / name}: {'is stale; run make docs' if asked.check else 'written'}\n")
+            path.write_text(files[path](), encoding="utf-8")
+        sys.stdout.write(f"{path}: {'is stale; run make docs' if asked.check else 'written'}\n")
     return 1 if asked.check and stale else 0
 
 

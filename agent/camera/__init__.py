@@ -12,6 +12,6 @@
 from agent.camera.camera import Camera
 from agent.camera.check import check
 from agent.camera.files import read_picture
-from agent.camera.uri import CameraUri, parse
+from agent.camera.uri import CameraUri, parse, redact
 
-__all__ = ["Camera", "CameraUri", "check", "parse", "read_picture"]
+__all__ = ["Camera", "CameraUri", "check", "parse", "read_picture", "redact"]

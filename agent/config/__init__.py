@@ -7,6 +7,7 @@ wrong type or range is refused with the key, the fault and what is allowed. Noth
 """
 
 from agent.config.explain import Setting, settings, template
+from agent.config.live import LIVE, not_live, overlaid
 from agent.config.load import convert, digest, load, override, parse, to_toml
 from agent.config.tables import (
     CameraConfig,
@@ -21,6 +22,7 @@ from agent.config.tables import (
 )
 
 __all__ = [
+    "LIVE",
     "CameraConfig",
     "Config",
     "DeviceConfig",
@@ -34,6 +36,8 @@ __all__ = [
     "convert",
     "digest",
     "load",
+    "not_live",
+    "overlaid",
     "override",
     "parse",
     "settings",

@@ -22,14 +22,14 @@ class Meter:
 
     Args:
         clock: monotonic seconds.
-        window_s: length of a window, above 0.
+        window_s: length of a window, above 0; may be set anew from any thread, for the window after the present one.
     """
 
     def __init__(self, clock: Callable[[], float], window_s: float) -> None:
         if not window_s > 0.0:
             raise ValueError(f"a window of {window_s} s is no window: measure.window_s must be above 0")
         self._clock = clock
-        self._window_s = window_s
+        self.window_s = window_s
         self._begun_s = self._started_s = self._seen_s = clock()
         self._due_s = self._started_s + window_s
         self._past = _Tally()
@@ -93,7 +93,7 @@ class Meter:
         self._past.merge(self._now)
         self._now = _Tally()
         self._started_s = self._seen_s
-        self._due_s = self._started_s + self._window_s
+        self._due_s = self._started_s + self.window_s
         return report
 
 

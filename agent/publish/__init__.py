@@ -11,7 +11,9 @@ rely on. Without a broker everything is taken in all the same and waits: ``outbo
 ``spool`` judges between them; ``gather`` merges windows to the profile's length, ``order`` says what is sent next.
 """
 
+from agent.publish import asyncapi, listing
 from agent.publish.batch import decode_batch
+from agent.publish.inbound import INBOUND
 from agent.publish.probe import check
 from agent.publish.publisher import Publisher
 from agent.publish.stamp import wall_clock
@@ -20,12 +22,15 @@ from agent.publish.topics import BATCHES, TOPICS, decode, metric_dictionary, sch
 
 __all__ = [
     "BATCHES",
+    "INBOUND",
     "TOPICS",
     "Publisher",
     "PublisherStatus",
+    "asyncapi",
     "check",
     "decode",
     "decode_batch",
+    "listing",
     "metric_dictionary",
     "schemas",
     "wall_clock",

@@ -17,9 +17,9 @@ from agent.publish.link import Will
 from agent.publish.restamp import restamp
 from agent.publish.stamp import Stamper
 from agent.publish.topics import Names
-from agent.records import Health, Identity
+from agent.records import Health, Identity, Standing
 
-_ORDER = ("birth", "state", "health")
+_ORDER = ("birth", "state", "reported", "health")
 """Who I am comes before how I am: a reader judges a ``lost`` by the ``conn`` of the birth."""
 
 
@@ -40,6 +40,7 @@ class Cards:
         self._stamper = stamper
         self._identity: Identity | None = None
         self._health: Health | None = None
+        self._standing: Standing | None = None
         self._state = StateChange("online")
         self._alarms: dict[str, Message] = {}
         self._due: set[str] = set()
@@ -64,6 +65,11 @@ class Cards:
         self._health = health
         self._due.add("health")
 
+    def set_standing(self, standing: Standing) -> None:
+        """How far the agent has got with what is desired."""
+        self._standing = standing
+        self._due.add("reported")
+
     def set_state(self, change: StateChange) -> None:
         """What the agent does; said only when it changes."""
         if change != self._state:
@@ -86,7 +92,12 @@ class Cards:
 
     def all_due(self) -> None:
         """A new connection: the broker may have forgotten everything."""
-        known = {"birth": self._identity, "health": self._health, "state": self._state}
+        known = {
+            "birth": self._identity,
+            "health": self._health,
+            "state": self._state,
+            "reported": self._standing,
+        }
         self._due = {key for key, value in known.items() if value is not None} | {f"a/{id_}" for id_ in self._alarms}
 
     def say_again(self, key: str) -> None:
@@ -121,6 +132,8 @@ class Cards:
             payload = translate.birth(self._stamper.stamp(key), self._identity)
         elif key == "health" and self._health:
             payload = translate.health(self._stamper.stamp(key), self._health, queue, totals)
+        elif key == "reported" and self._standing:
+            payload = translate.reported(self._stamper.stamp(key), self._standing)
         if payload is None:
             return self._alarms.get(key.removeprefix("a/"))
         return Message(key, self._names.topic(key), msgspec.json.encode(payload))

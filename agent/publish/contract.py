@@ -256,6 +256,10 @@ class Request(Part, frozen=True, kw_only=True):
 
     exp: Annotated[float | None, Meta(description="Unix time, seconds, after which it must not be begun.")] = None
     args: Annotated[dict[str, Any], Meta(description="What the operation takes.")] = {}
+    spread_s: Annotated[
+        Annotated[float, Meta(ge=1.0, le=3600.0)] | None,
+        Meta(description="To all boards of a site only, and required there: seconds over which they spread."),
+    ] = None
 
 
 class Reply(Envelope, frozen=True, kw_only=True):
@@ -266,7 +270,43 @@ class Reply(Envelope, frozen=True, kw_only=True):
     status: ReplyStatus
     code: Annotated[str, Meta(description="A stable word for programs.")]
     message: Annotated[str, Meta(description="One sentence for a person.")] = ""
-    data: Annotated[dict[str, Scalar], Meta(description="What was asked for.")] = {}
+    data: Annotated[dict[str, Any], Meta(description="What was asked for.")] = {}
+
+
+class Desired(Part, frozen=True, kw_only=True):
+    """What the fleet wants a board to be, retained by the broker; an empty payload takes all of it back."""
+
+    rev: Annotated[int, Meta(ge=1, le=2**53, description="Rises with each change; an old or equal one is ignored.")]
+    config: Annotated[
+        dict[str, Scalar], Meta(description="Settings by dotted name, over those of the file; all of them each time.")
+    ] = {}
+    sampling: Annotated[dict[str, Any] | None, Meta(description="Which frames to keep; not supported yet.")] = None
+    bundle: Annotated[dict[str, Any] | None, Meta(description="Which model to run; not supported yet.")] = None
+
+
+class Fault(Part, frozen=True, kw_only=True):
+    """Why something was refused."""
+
+    code: Annotated[str, Meta(description="A stable word for programs.")]
+    message: Annotated[str, Meta(description="One sentence for a person.")]
+
+
+class Reported(Envelope, frozen=True, kw_only=True):
+    """How far the board has got with what is desired; all of a revision is applied, or nothing."""
+
+    rev_seen: Annotated[int, Meta(ge=0, description="The newest revision that came; 0: none.")]
+    rev_applied: Annotated[int, Meta(ge=0, description="The revision in force; 0: none.")]
+    phase: Annotated[
+        Literal["idle", "applying", "applied", "failed"],
+        Meta(description="idle: nothing is desired; failed: the newest was refused, and rev_applied stays in force."),
+    ]
+    percent: Annotated[
+        Annotated[int, Meta(ge=0, le=100)] | None, Meta(description="While applying takes its time.")
+    ] = None
+    error: Annotated[Fault | None, Meta(description="Why the newest was refused.")] = None
+    bundle: Annotated[str | None, Meta(description="The model in use: name and version.")] = None
+    previous: Annotated[str | None, Meta(description="The one before, that it can go back to.")] = None
+    config: Annotated[dict[str, Scalar], Meta(description="Settings in force over those of the file.")] = {}
 
 
 class Alarm(Envelope, frozen=True, kw_only=True):

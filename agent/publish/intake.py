@@ -15,7 +15,7 @@ from agent.publish.outbox import Row
 from agent.publish.spool import Spool
 from agent.publish.stamp import Stamper
 from agent.publish.topics import MAX_PACKET_BYTES, Names, packet_bytes
-from agent.records import Answer, BoardReading, Health, Identity, PerfReport
+from agent.records import Answer, BoardReading, Health, Identity, PerfReport, Standing
 
 log = logging.getLogger("agent.publish")
 
@@ -67,6 +67,8 @@ class Intake:
                 self._cards.set_health(item)
             case Identity():
                 self._cards.set_identity(item)
+            case Standing():
+                self._cards.set_standing(item)
             case StateChange():
                 self._cards.set_state(item)
 

@@ -34,6 +34,15 @@ _EMPTY_NAMES = frozenset({"Unspecified error", "Normal disconnection", "Success"
 """What paho gives as the reason for a disconnect when it knows none."""
 
 
+class _Client(mqtt.Client):
+    """paho takes in whatever the broker announces, up to 256 MiB, in one piece: here a giant ends the connection."""
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        if bufsize > MAX_PACKET_BYTES:  # paho asks for all that is left of the packet
+            raise OSError(f"the broker sends a packet of {bufsize} bytes")
+        return super()._sock_recv(bufsize)
+
+
 class PahoLink:
     """One connection by paho; see :class:`agent.publish.link.Link`."""
 
@@ -96,7 +105,7 @@ class PahoLink:
             sock.close()
 
     def _make(self, client_id: str) -> mqtt.Client:
-        client = mqtt.Client(
+        client = _Client(
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
             clean_session=None if self._v5 else True,

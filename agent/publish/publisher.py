@@ -29,7 +29,7 @@ from agent.publish.status import PublisherStatus
 from agent.publish.stored import merge_rows
 from agent.publish.topics import Names, is_ident
 from agent.publish.wake import Wake
-from agent.records import Answer, BoardReading, Command, Health, Identity, PerfReport
+from agent.records import Answer, BoardReading, Command, Desired, Health, Identity, PerfReport, Standing
 
 log = logging.getLogger("agent.publish")
 
@@ -59,6 +59,8 @@ class Publisher:
         credentials_dir: Path | None = None,
         ack_deadline_s: float = ACK_DEADLINE_S,
         on_command: Callable[[Command], None] | None = None,
+        on_delivered: Callable[[str, str], None] | None = None,
+        on_desired: Callable[[Desired], None] | None = None,
     ) -> None:
         """Prepares; nothing is read or dialled before :meth:`start`.
 
@@ -76,6 +78,8 @@ class Publisher:
             credentials_dir: where bare file names are looked for; ``$CREDENTIALS_DIRECTORY`` when not given.
             ack_deadline_s: an acknowledgement missing for longer cuts the connection.
             on_command: told of each command on the mqtt thread; must return at once.
+            on_desired: told of what the fleet wants; must return at once.
+            on_delivered: told of the operation and id of each reply that the broker acknowledged; must return at once.
 
         Raises:
             ConfigError: ``site`` or ``device`` cannot stand in a topic.
@@ -98,6 +102,8 @@ class Publisher:
             backlog_bytes_s=config.backlog_bytes_s,
             ack_deadline_s=ack_deadline_s,
             on_command=on_command,
+            on_delivered=on_delivered,
+            on_desired=on_desired,
         )
         self._conn = ConnCounter(state_dir, last_conn)
         self._backoff = Backoff(config.reconnect_max_s, rng or Random())  # noqa: S311  # jitter, no secret
@@ -172,6 +178,10 @@ class Publisher:
     def answer(self, answer: Answer) -> None:
         """How a command went, to ``res/{op}/{id}``."""
         self._notice(answer)
+
+    def reported(self, standing: Standing) -> None:
+        """How far the board has got with what is desired; retained by the broker."""
+        self._notice(standing)
 
     def status(self) -> PublisherStatus:
         """How it goes, as of the mqtt thread's last turn."""

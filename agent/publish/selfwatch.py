@@ -27,7 +27,7 @@ class SelfWatch:
         """What a message on our state topic means: ``wrong`` is to be repaired, ``rival`` to be reported."""
         try:
             state = msgspec.json.decode(body, type=State)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return "wrong"
         if state.boot == self._boot:
             return "fine" if state.state == claimed else "wrong"

@@ -26,8 +26,8 @@ from agent.publish.profile import AS_MEASURED, Profile
 from agent.publish.selfwatch import SelfWatch
 from agent.publish.spool import Spool
 from agent.publish.stamp import Stamper
-from agent.publish.topics import BY_CLASS, PATTERNS, Names, is_ident, packet_bytes
-from agent.records import Command
+from agent.publish.topics import BY_CLASS, PATTERNS, Names, is_ident, is_request, packet_bytes
+from agent.records import Command, Desired
 
 log = logging.getLogger("agent.publish")
 
@@ -60,6 +60,8 @@ class Session:
         backlog_bytes_s: float = math.inf,
         ack_deadline_s: float = ACK_DEADLINE_S,
         on_command: Callable[[Command], None] | None = None,
+        on_delivered: Callable[[str, str], None] | None = None,
+        on_desired: Callable[[Desired], None] | None = None,
     ) -> None:
         self.refusals: dict[str, str] = {}
         self.rivals = 0
@@ -71,6 +73,8 @@ class Session:
         self._clock = clock
         self._ack_deadline_s = ack_deadline_s
         self._on_command = on_command
+        self._on_delivered = on_delivered
+        self._on_desired = on_desired
         self._cards = Cards(names, stamper)
         self._intake = Intake(names, stamper, self._cards, self._spool, clock)
         self._watch = SelfWatch(stamper.boot)
@@ -123,7 +127,8 @@ class Session:
         self._stamper.conn = conn
         self._cards.all_due()
         self._spool.turn(connected=True)  # what is live no longer must not go out as if it were
-        link.subscribe([self._names.topic(below) for below in ("state", "a/+", "cmd/+/+")])
+        own = [self._names.topic(below) for below in ("state", "a/+", "cmd/+/+", "desired")]
+        link.subscribe([*own, f"{self._names.to_all}cmd/+/+"])
         self.pump(link)
 
     def end(self) -> None:
@@ -223,6 +228,9 @@ class Session:
             self._on_refusal(flight.cls, event.refusal, rows)
             return
         self._acked += 1
+        if flight.cls == "res" and self._on_delivered is not None:
+            for row in rows:
+                self._on_delivered(*row.topic.split("/")[-2:])
         if flight.cls == "state":
             self._watch.shown()
         if self.refusals.pop(flight.cls, None):
@@ -266,7 +274,11 @@ class Session:
         if event.topic == self._names.topic("state"):
             self._on_state(event.body)
             return
-        if event.topic.startswith(self._names.topic("cmd/")):
+        if event.topic == self._names.topic("desired"):
+            if self._on_desired is not None:
+                self._on_desired(translate.desired(event.body))
+            return
+        if is_request(self._names, event.topic):
             self._take_command(event)
             return
         head, _, alarm_id = event.topic.rpartition("/")

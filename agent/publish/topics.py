@@ -17,6 +17,7 @@ import msgspec
 from agent.errors import ConfigError
 from agent.publish import contract
 from agent.publish.contract import Envelope, Metric, Part
+from agent.publish.inbound import TO_ALL
 
 ROOT = "edge/v1"
 MAX_PACKET_BYTES = 128 * 1024
@@ -55,6 +56,7 @@ TOPICS = (
     Topic("m/therm", "m/therm", 1, False, contract.Therm, "Heat, clock and power."),
     Topic("a/{id}", "a", 1, True, contract.Alarm, "An alarm while it is active; empty when it clears."),
     Topic("e/{id}", "e", 1, False, contract.Event, "Something that happened."),
+    Topic("reported", "reported", 1, True, contract.Reported, "How far the board has got with `desired`."),
     Topic("res/{op}/{id}", "res", 1, False, contract.Reply, "How a command went, and what it asked for."),
 )
 
@@ -112,9 +114,22 @@ class Names:
         """What the broker knows the connection by; one for each device, so that a second one is noticed."""
         return f"edge.{self.site}.{self.device}"
 
+    @property
+    def to_all(self) -> str:
+        """What stands in front of a request to every board of the site."""
+        return f"{ROOT}/{self.site}/{TO_ALL}/"
+
     def topic(self, below: str) -> str:
         """The whole topic of ``state``, ``m/perf``, ``a/thermal``..."""
         return f"{self.prefix}/{below}"
+
+
+def is_request(names: Names, topic: str) -> bool:
+    """Whether a topic is ``cmd/{op}/{id}`` of this device, or of all devices of its site."""
+    for prefix in (names.topic(""), names.to_all):
+        if topic.startswith(f"{prefix}cmd/"):
+            return topic.removeprefix(prefix).count("/") == 2
+    return False
 
 
 def find(topic: str) -> Topic | None:

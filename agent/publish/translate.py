@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import TypeVar
 
 import msgspec
 
 from agent.publish import contract
 from agent.publish.contract import Scalar, Stamp
+from agent.publish.inbound import TO_ALL
 from agent.publish.topics import is_ident, metric_dictionary
 from agent.records import (
     Answer,
@@ -16,6 +18,7 @@ from agent.records import (
     BoardReading,
     CameraStatus,
     Command,
+    Desired,
     Health,
     Identity,
     ModelInfo,
@@ -23,10 +26,19 @@ from agent.records import (
     RuntimeInfo,
     SketchBins,
     StageStats,
+    Standing,
 )
 
 MAX_TEXT = 500
 """Longest sentence that travels, characters."""
+
+MAX_REQUEST_BYTES = 16 * 1024
+"""Largest request that is read."""
+
+MAX_DESIRED_BYTES = 8 * 1024
+"""Largest desired state that is read: the limit of the strictest of the common brokers (AWS IoT shadow)."""
+
+P = TypeVar("P", bound=contract.Part)
 
 METRICS = metric_dictionary()
 
@@ -64,14 +76,49 @@ def command(topic: str, body: bytes) -> Command | None:
 
     A payload that is none comes as a command whose ``args`` are ``None``: it is to be rejected, by name.
     """
-    op, request_id = topic.split("/")[-2:]
+    words = topic.split("/")
+    op, request_id = words[-2:]
+    to_all = words[3:4] == [TO_ALL]
     if not (is_ident(op) and is_ident(request_id)):
         return None
+    request = _inbound(body or b"{}", contract.Request, MAX_REQUEST_BYTES)
+    if request is None:
+        return Command(op, request_id, args=None, to_all=to_all)
+    return Command(op, request_id, request.exp, request.args, to_all, request.spread_s)
+
+
+def desired(body: bytes) -> Desired:
+    """What the fleet wants; a payload that is none comes as a problem, to be reported."""
+    if not body:
+        return Desired(None)
+    wish = _inbound(body, contract.Desired, MAX_DESIRED_BYTES)
+    if wish is None:
+        return Desired(None, problem=f"it is no JSON object with rev, or has more than {MAX_DESIRED_BYTES} bytes")
+    strange = tuple(part for part in ("sampling", "bundle") if getattr(wish, part) is not None)
+    return Desired(wish.rev, wish.config, strange)
+
+
+def reported(stamp: Stamp, standing: Standing) -> contract.Reported:
+    """How far the board has got with what is desired."""
+    fault = contract.Fault(code=standing.error_code, message=_text(standing.error_message))
+    return contract.Reported(
+        **stamp,
+        rev_seen=standing.rev_seen,
+        rev_applied=standing.rev_applied,
+        phase=standing.phase,
+        error=fault if standing.error_code else None,
+        bundle=_text(standing.bundle) or None,
+        previous=_text(standing.previous) or None,
+        config=standing.config,
+    )
+
+
+def _inbound(body: bytes, kind: type[P], most_bytes: int) -> P | None:
+    """A payload that came in; None for one that is none. RecursionError: a list in a list in a list..."""
     try:
-        request = msgspec.json.decode(body or b"{}", type=contract.Request)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return Command(op, request_id, args=None)
-    return Command(op, request_id, request.exp, request.args)
+        return msgspec.json.decode(body, type=kind) if len(body) <= most_bytes else None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def perf(stamp: Stamp, report: PerfReport) -> contract.Perf:

@@ -12,6 +12,7 @@ from agent.records.telemetry import (
     BoardInfo,
     BoardReading,
     Command,
+    Desired,
     Health,
     Identity,
     PerfReport,
@@ -19,6 +20,7 @@ from agent.records.telemetry import (
     SensorStatus,
     SketchBins,
     StageStats,
+    Standing,
     ThermalReading,
 )
 
@@ -31,6 +33,7 @@ __all__ = [
     "CameraState",
     "CameraStatus",
     "Command",
+    "Desired",
     "Detections",
     "FloatArray",
     "Frame",
@@ -52,6 +55,7 @@ __all__ = [
     "SketchBins",
     "StageStats",
     "StageTimes",
+    "Standing",
     "Tensor",
     "TensorSpec",
     "ThermalReading",

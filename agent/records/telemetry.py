@@ -171,12 +171,57 @@ class Command:
         id: names the request; its replies carry it.
         expires_s: unix time after which it must not be begun; None: never.
         args: what the operation takes; None when the request was no request.
+        to_all: it was sent to every board of the site.
+        spread_s: seconds over which the boards of a site spread; None when the request does not say.
     """
 
     op: str
     id: str
     expires_s: float | None = None
     args: dict[str, Any] | None = field(default_factory=dict)
+    to_all: bool = False
+    spread_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """What the fleet wants this board to be.
+
+    Attributes:
+        rev: rises with each word of the fleet; None: nothing is wanted any more.
+        config: settings by dotted name.
+        unsupported: parts that this version cannot do anything with, by name.
+        problem: why what came is no such word; empty when it is one.
+    """
+
+    rev: int | None
+    config: dict[str, Any] = field(default_factory=dict)
+    unsupported: tuple[str, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far the board has got with it.
+
+    Attributes:
+        rev_seen: the newest revision that came.
+        rev_applied: the one in force; 0: none.
+        phase: ``idle`` when nothing is desired; ``failed`` when the newest word was refused, and what was stays.
+        error_code, error_message: why it failed; empty when it did not.
+        bundle: what the model in use is called.
+        previous: what it was before.
+        config: the settings in force over those of the file.
+    """
+
+    rev_seen: int
+    rev_applied: int
+    phase: Literal["idle", "applied", "failed"]
+    error_code: str = ""
+    error_message: str = ""
+    bundle: str = ""
+    previous: str = ""
+    config: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,4 +240,4 @@ class Answer:
     status: Literal["accepted", "running", "succeeded", "failed", "rejected", "expired"]
     code: str = "ok"
     message: str = ""
-    data: dict[str, str | int | float | bool | None] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)

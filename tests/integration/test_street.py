@@ -91,7 +91,7 @@ def test_detections_on_a_stream_and_telemetry_over_tls(
     assert states(observer)[0] == "online"
     birth = json.loads(observer.on(f"{P}/birth")[0])
     assert birth["model"]["sha256"].startswith("61d598093ed0")
-    assert set(birth["commands"]) == {"snapshot"}
+    assert {"snapshot", "restart"} <= set(birth["commands"])
     answers = [json.loads(observer.on(topic)[0]) for topic in asked]
     assert [(answer["status"], answer["code"]) for answer in answers] == [
         ("succeeded", "ok"),

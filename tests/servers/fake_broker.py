@@ -18,11 +18,13 @@ class FakeBroker:
         acks: answer a PUBLISH of QoS 1.
         connack: bytes to send for a CONNECT of a protocol version; None hangs up, empty says nothing.
         nonsense: bytes to send right after the CONNACK.
+        hangs_up: close the connection after the nonsense.
     """
 
     acks: bool = True
     connack: Callable[[int], bytes | None] = lambda version: b"\x20\x03\0\0\0" if version == 5 else b"\x20\x02\0\0"
     nonsense: bytes = b""
+    hangs_up: bool = False
     versions: list[int] = field(default_factory=list)
     publishes: list[tuple[int, bytes]] = field(default_factory=list)
     pings: int = 0
@@ -61,6 +63,8 @@ class FakeBroker:
                         if answer is None:
                             return
                         sock.sendall(answer + self.nonsense)
+                        if self.hangs_up:
+                            return
                     else:
                         self._answer(sock, head[0], body, version, number)
         except OSError:

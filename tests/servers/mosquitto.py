@@ -14,6 +14,8 @@ from pathlib import Path
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
+from tests.contract_watch import complaint, foreign
+
 
 def free_port() -> int:
     with socket.socket() as sock:
@@ -74,18 +76,19 @@ class Mosquitto:
 
 @dataclass
 class Observer:
-    """A subscriber to everything, on a connection of its own."""
+    """A subscriber to everything, on a connection of its own; what it saw has to have kept the contract."""
 
     port: int
     username: str | None = None
     password: str | None = None
+    topic: str = "#"
     messages: list[tuple[str, bytes, bool]] = field(default_factory=list)
 
     def __enter__(self) -> Observer:
         self.ready = threading.Event()
         self.client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
         self.client.username_pw_set(self.username, self.password)
-        self.client.on_connect = lambda client, *_: client.subscribe("#", qos=1)
+        self.client.on_connect = lambda client, *_: client.subscribe(self.topic, qos=1)
         self.client.on_subscribe = lambda *_: self.ready.set()
         self.client.on_message = lambda _c, _u, m: self.messages.append((m.topic, bytes(m.payload), m.retain))
         self.client.reconnect_delay_set(1, 1)
@@ -94,15 +97,19 @@ class Observer:
         assert self.ready.wait(10), "the observer cannot connect"
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         self.client.disconnect()
         self.client.loop_stop()
+        if kind is None:
+            complaints = [said for topic, body, _ in self.messages if (said := complaint(topic, body))]
+            assert not complaints, complaints[:3]
 
     def on(self, topic: str) -> list[bytes]:
         """Payloads seen on a topic so far."""
         return [body for name, body, _ in list(self.messages) if name == topic]
 
     def publish(self, topic: str, body: bytes, *, retain: bool = False) -> None:
+        foreign(topic, body)
         self.client.publish(topic, body, qos=1, retain=retain).wait_for_publish(5)
 
 

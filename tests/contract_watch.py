@@ -1,0 +1,56 @@
+"""Looks at every payload that the agent sends in a test: its JSON Schema, its topic, its size.
+
+The fake link and the observer of a real broker ask here, so no test has to.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache
+
+import msgspec
+from jsonschema import Draft202012Validator
+
+from agent.publish import topics
+
+_NOT_OURS = re.compile(r"edge/v1/[^/]+/(\$all/.*|[^/]+/(cmd/.*|desired))|(?!edge/v1/).*")
+"""What others send to the agent, and other topics altogether."""
+
+_foreign: set[tuple[str, bytes]] = set()
+
+
+def foreign(topic: str, body: bytes) -> None:
+    """A test sends this itself, perhaps as rubbish: it is not held against the agent."""
+    _foreign.add((topic, body))
+
+
+def complaint(topic: str, body: bytes) -> str:
+    """What is wrong with a payload; empty when it keeps the contract."""
+    if _NOT_OURS.fullmatch(topic) or (topic, body) in _foreign:
+        return ""
+    line = topics.find(topic)
+    if line is None:
+        return f"{topic} is not in the contract"
+    if not body:
+        return "" if line.cls == "a" else f"{topic}: empty"
+    if topics.packet_bytes(topic, body, line.qos) > topics.MAX_PACKET_BYTES:
+        return f"{topic}: {len(body)} bytes"
+    return _schema_complaint(topic, body, line)
+
+
+def _schema_complaint(topic: str, body: bytes, line: topics.Topic) -> str:
+    value = json.loads(body, parse_constant=_refuse)
+    for error in _validator(line.pattern).iter_errors(value):
+        return f"{topic}: {error.json_path}: {error.message}"
+    known = json.loads(msgspec.json.encode(topics.decode(topic, body)))
+    return "" if known == value else f"{topic}: a field that the contract does not know, in {body[:500]!r}"
+
+
+@cache
+def _validator(pattern: str) -> Draft202012Validator:
+    return Draft202012Validator(topics.schemas()[pattern])
+
+
+def _refuse(word: str) -> float:
+    raise ValueError(f"{word} is no JSON")

@@ -1,0 +1,175 @@
+"""Desired and reported: the newest word counts, all of it or nothing, over restarts; a bad one changes nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.config import LIVE, Config, MqttConfig, not_live, overlaid
+from agent.config import settings as all_settings
+from agent.desired import FILE_NAME, Overlay
+from agent.publish import translate
+from agent.records import Desired, Standing
+
+BASE = Config(mqtt=MqttConfig(host="broker", health_s=60.0))
+
+
+class Board:
+    """An overlay, and what it did."""
+
+    def __init__(self, folder: Path | None = None, base: Config = BASE) -> None:
+        self.applied: list[Config] = []
+        self.said: list[Standing] = []
+        self.overlay = Overlay(base, folder, "coco 1.0")
+        self.overlay.start(self.applied.append, self.said.append)
+
+    def want(self, rev: int | None, **config: Any) -> Standing:
+        self.overlay.take(Desired(rev, {key.replace("__", "."): value for key, value in config.items()}))
+        return self.said[-1]
+
+    @property
+    def health_s(self) -> float:
+        return self.overlay.config.mqtt.health_s
+
+
+def test_a_wish_is_put_in_force_and_reported() -> None:
+    board = Board()
+    assert (board.said[0].phase, board.said[0].rev_applied, board.said[0].bundle) == ("idle", 0, "coco 1.0")
+    standing = board.want(3, mqtt__health_s=5, log__level="debug")
+    assert (standing.phase, standing.rev_seen, standing.rev_applied) == ("applied", 3, 3)
+    assert standing.config == {"mqtt.health_s": 5, "log.level": "debug"}
+    assert board.applied[-1].mqtt.health_s == 5.0
+    assert board.applied[-1].mqtt.host == "broker"
+
+
+def test_each_wish_stands_for_itself_over_the_file() -> None:
+    board = Board()
+    board.want(1, mqtt__health_s=5)
+    board.want(2, log__level="debug")
+    assert board.health_s == 60.0, "what is not named any more is the file's again"
+    assert board.overlay.config.log.level == "debug"
+
+
+@pytest.mark.parametrize("rev", [1, 2])
+def test_an_old_or_equal_revision_is_ignored(rev: int) -> None:
+    board = Board()
+    board.want(2, mqtt__health_s=5)
+    said = len(board.said)
+    board.want(rev, mqtt__health_s=7)
+    assert board.health_s == 5.0
+    assert len(board.said) == said
+
+
+@pytest.mark.parametrize(
+    ("desired", "code", "words"),
+    [
+        (Desired(9, {"mqtt.health_s": 0.0}), "bad-config", "mqtt.health_s"),
+        (Desired(9, {"mqtt.health_s": "often"}), "bad-config", "mqtt.health_s"),
+        (Desired(9, {"log.level": None}), "bad-config", "log.level"),
+        (Desired(9, {"mqtt.host": "evil"}), "unsupported", "mqtt.host"),
+        (Desired(9, {"model.score_threshold": 0.1}), "unsupported", "model.score_threshold"),
+        (Desired(9, {"mqtt.health_s": 5, "no.such": 1}), "unsupported", "no.such"),
+        (Desired(9, {"mqtt.health_s": 5}, ("bundle",)), "unsupported", "bundle"),
+        (Desired(None, problem="it is no JSON object"), "bad-desired", "no JSON object"),
+    ],
+)
+def test_a_bad_one_is_reported_and_the_old_stays(tmp_path: Path, desired: Desired, code: str, words: str) -> None:
+    board = Board(tmp_path)
+    board.want(2, mqtt__health_s=7)
+    board.overlay.take(desired)
+    standing = board.said[-1]
+    assert (standing.phase, standing.error_code, standing.rev_applied) == ("failed", code, 2)
+    assert words in standing.error_message
+    assert board.health_s == 7.0
+    assert Board(tmp_path).health_s == 7.0
+    assert board.want(10, mqtt__health_s=8).phase == "applied"
+
+
+def test_it_survives_a_restart_and_is_forgotten_when_emptied(tmp_path: Path) -> None:
+    Board(tmp_path).want(5, mqtt__health_s=7)
+    second = Board(tmp_path)
+    assert (second.health_s, second.overlay.is_active) == (7.0, True)
+    assert (second.said[0].phase, second.said[0].rev_applied) == ("applied", 5)
+    second.want(5, mqtt__health_s=9)
+    assert second.health_s == 7.0, "the broker brings what it retained"
+    standing = second.want(None)
+    assert (standing.phase, standing.rev_seen, second.health_s) == ("idle", 0, 60.0)
+    assert second.applied[-1] == BASE
+    assert not Board(tmp_path).overlay.is_active
+    assert second.want(1, mqtt__health_s=9).phase == "applied", "revisions begin anew"
+
+
+@pytest.mark.parametrize(
+    "rubbish",
+    [b"", b"{", b"\xff", b"[" * 9000, b'{"rev": 3, "config": {"mqtt.health_s": -1}}', b'{"config": {"a.b": 1}}'],
+)
+def test_a_damaged_file_leaves_the_settings_of_the_file(tmp_path: Path, rubbish: bytes) -> None:
+    (tmp_path / FILE_NAME).write_bytes(rubbish)
+    board = Board(tmp_path)
+    assert board.overlay.config == BASE
+    assert (board.said[0].phase, board.said[0].error_code) == ("failed", "not-restored")
+    assert board.want(1, mqtt__health_s=9).phase == "applied"
+    assert Board(tmp_path).health_s == 9.0
+
+
+def test_a_folder_that_cannot_be_written_costs_only_the_memory(tmp_path: Path) -> None:
+    board = Board(tmp_path / "gone")
+    assert board.want(1, mqtt__health_s=9).phase == "applied"
+    assert board.health_s == 9.0
+
+
+def test_nothing_on_the_list_can_cut_the_board_off() -> None:
+    known = {row.key for row in all_settings()}
+    assert set(LIVE) <= known
+    assert not [key for key in LIVE if key.startswith(("device.", "camera.", "model.")) or "host" in key]
+    assert not_live([*LIVE, "mqtt.host"]) == ["mqtt.host"]
+    with pytest.raises(ValueError, match=r"mqtt\.host"):
+        overlaid(BASE, {"mqtt.host": "evil"})
+
+
+values = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=9), st.lists(st.none()))
+
+
+@given(st.dictionaries(st.sampled_from(LIVE), values))
+def test_any_value_of_a_live_setting_is_taken_or_refused_by_name(changes: dict[str, Any]) -> None:
+    board = Board()
+    board.overlay.take(Desired(1, changes))
+    if board.said[-1].error_code:
+        assert board.said[-1].error_code == "bad-config"
+        assert any(key in board.said[-1].error_message for key in changes)
+        assert board.overlay.config == BASE
+    else:
+        assert overlaid(board.overlay.config, {}) == board.overlay.config, "what is taken is valid"
+
+
+@given(st.binary(max_size=80))
+def test_rubbish_is_a_problem_not_a_crash(body: bytes) -> None:
+    wish = translate.desired(body)
+    assert wish.rev is None or json.loads(body)["rev"] == wish.rev
+    assert wish.rev is not None or wish.problem or not body
+
+
+NO_WISH = [
+    b"{}",
+    b'{"rev": 0}',
+    b'{"rev": 1.5}',
+    b'{"rev": 1e30}',
+    b'{"rev": 1, "config": {"a": {}}}',
+    b'{"rev": 1, "x":' + b"[" * 8000,
+    b'{"rev": 1}' + b" " * 9000,
+]
+
+
+@pytest.mark.parametrize("body", NO_WISH)
+def test_what_is_no_desired_state_is_a_problem(body: bytes) -> None:
+    assert translate.desired(body).problem
+
+
+def test_parts_that_are_not_built_yet_are_named() -> None:
+    assert translate.desired(b'{"rev": 4, "bundle": {}, "sampling": {}}').unsupported == ("sampling", "bundle")
+    assert translate.desired(b"") == Desired(None)
