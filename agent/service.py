@@ -33,6 +33,7 @@ from agent.config import Config
 from agent.errors import AgentError, CameraError, StorageError
 from agent.measure import Meter, Sensors
 from agent.pipeline import Model, Pipeline, load_model
+from agent.presence import Presence
 from agent.publish import Publisher, wall_clock
 from agent.records import Answer, BoardReading, CameraStatus, Command, FrameResult, Identity, PerfReport
 from agent.telemetry import Telemetry
@@ -120,6 +121,8 @@ class _Parts:
             log.warning("assumed: %s", note)
         self.commands = Commands(self._answer, self.model.labels, wall_clock)
         self.publisher = make_publisher(config, self.commands.take) if config.mqtt.host else None
+        wants_presence = self.publisher is not None and config.detections.mode != "off"
+        self.presence = Presence(config.detections, config.zones, self.model.labels) if wants_presence else None
         self.sensors = Sensors(config.measure, clock)
         self.meter = Meter(clock, config.measure.window_s)
         self.camera = Camera(config.camera, prepare=self.model.preprocess, clock=clock, on_state=self._camera_changed)
@@ -158,7 +161,15 @@ class _Parts:
         if self.publisher is not None:
             self.publisher.answer(answer)
 
+    def see(self, result: FrameResult | None) -> None:
+        """Tell what is there, when that is due; None: no frame came."""
+        sighting = self.presence.look(result, self.clock()) if self.presence is not None else None
+        if sighting is not None and self.publisher is not None:
+            self.publisher.detections(sighting)
+
     def _camera_changed(self, status: CameraStatus) -> None:
+        if self.presence is not None:
+            self.presence.camera(status)
         self.telemetry.camera_changed(status)
 
 
@@ -189,7 +200,7 @@ class _Loop:
             self._parts.meter,
             self._parts.camera,
         )
-        commands = self._parts.commands
+        commands, see = self._parts.commands, self._parts.see
         ended = ""
         while not ended:
             result = step(_POLL_S)
@@ -202,6 +213,7 @@ class _Loop:
                 commands.newest = result
                 if on_result is not None:
                     on_result(result)
+            see(result)
             report = meter.window(camera.dropped_total)
             if report is not None:
                 telemetry.perf(report)

@@ -22,6 +22,7 @@ from agent.publish.topics import Names, decode
 from agent.records import (
     BoardInfo,
     BoardReading,
+    Box,
     CameraStatus,
     Health,
     Identity,
@@ -30,6 +31,7 @@ from agent.records import (
     ProcessReading,
     RuntimeInfo,
     SensorStatus,
+    Sighting,
     SketchBins,
     StageStats,
     ThermalReading,
@@ -231,3 +233,9 @@ def identity() -> Identity:
     runtime = RuntimeInfo("litert", "2.3.0", 2)
     model = ModelInfo("coco-ssd", "1.0", "ab" * 32, "uint8 1x300x300x3", 90)
     return Identity("0.1.0", "cd" * 32, board, runtime, model)
+
+
+def sighting(at_s: float = 99.0, people: int = 2) -> Sighting:
+    box = Box("person", 0.91, (0.1, 0.2, 0.3, 0.4), ("door",))
+    counts = {"dog": 0, "person": people}
+    return Sighting(at_s, True, "", 812, 0.061, counts, {"door": {"dog": 0, "person": 1}}, (box,) * people)

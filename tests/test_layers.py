@@ -18,7 +18,7 @@ LEVELS = [
     STAGES | {"model"},
     {"pipeline"},
     {"bundle", "recalibrate", "bench", "doctor", "parity", "annotate", "embedded"},
-    {"telemetry", "commands", "service"},
+    {"telemetry", "presence", "commands", "service"},
     {"check", "console"},
     {"cli"},
     {"__main__"},

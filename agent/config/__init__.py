@@ -8,6 +8,7 @@ wrong type or range is refused with the key, the fault and what is allowed. Noth
 
 from agent.config.explain import Setting, settings, template
 from agent.config.load import convert, digest, load, override, parse, to_toml
+from agent.config.outlets import DetectionsConfig
 from agent.config.tables import (
     CameraConfig,
     Config,
@@ -23,6 +24,7 @@ from agent.config.tables import (
 __all__ = [
     "CameraConfig",
     "Config",
+    "DetectionsConfig",
     "DeviceConfig",
     "LogConfig",
     "MeasureConfig",

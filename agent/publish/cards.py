@@ -16,9 +16,9 @@ from agent.publish.inbox import StateChange
 from agent.publish.link import Will
 from agent.publish.stamp import Stamper
 from agent.publish.topics import Names
-from agent.records import Health, Identity
+from agent.records import Health, Identity, Sighting
 
-_ORDER = ("birth", "state", "health")
+_ORDER = ("birth", "state", "d", "health")
 """Who I am comes before how I am: a reader judges a ``lost`` by the ``conn`` of the birth."""
 
 
@@ -39,6 +39,7 @@ class Cards:
         self._stamper = stamper
         self._identity: Identity | None = None
         self._health: Health | None = None
+        self._sighting: Sighting | None = None
         self._state = StateChange("online")
         self._alarms: dict[str, Message] = {}
         self._due: set[str] = set()
@@ -63,6 +64,11 @@ class Cards:
         self._health = health
         self._due.add("health")
 
+    def set_sighting(self, sighting: Sighting) -> None:
+        """What is there; one that was not sent yet is no news any more."""
+        self._sighting = sighting
+        self._due.add("d")
+
     def set_state(self, change: StateChange) -> None:
         """What the agent does; said only when it changes."""
         if change != self._state:
@@ -78,7 +84,7 @@ class Cards:
 
     def all_due(self) -> None:
         """A new connection: the broker may have forgotten everything."""
-        known = {"birth": self._identity, "health": self._health, "state": self._state}
+        known = {"birth": self._identity, "health": self._health, "state": self._state, "d": self._sighting}
         self._due = {key for key, value in known.items() if value is not None} | {f"a/{id_}" for id_ in self._alarms}
 
     def say_again(self, key: str) -> None:
@@ -113,6 +119,8 @@ class Cards:
             payload = translate.birth(self._stamper.stamp(key), self._identity)
         elif key == "health" and self._health:
             payload = translate.health(self._stamper.stamp(key), self._health, queue, totals)
+        elif key == "d" and self._sighting:
+            payload = translate.detections(self._stamper.stamp(key, self._sighting.at_s), self._sighting)
         if payload is None:
             return self._alarms.get(key.removeprefix("a/"))
         return Message(key, self._names.topic(key), msgspec.json.encode(payload))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from agent.publish.contract import Scalar, StateName
 from agent.publish.wake import Wake
-from agent.records import Answer, BoardReading, Health, Identity, PerfReport
+from agent.records import Answer, BoardReading, Health, Identity, PerfReport, Sighting
 
 MAX_WINDOWS = 256
 MAX_NOTICES = 1024
@@ -45,7 +45,7 @@ class Happening:
 
 
 Window = PerfReport | BoardReading | Health
-Notice = Identity | StateChange | AlarmChange | Happening | Answer
+Notice = Identity | StateChange | AlarmChange | Happening | Answer | Sighting
 Item = Window | Notice
 
 
@@ -103,6 +103,7 @@ _CLASSES: dict[type, str] = {
     AlarmChange: "a",
     Happening: "e",
     Answer: "res",
+    Sighting: "d",
 }
 
 

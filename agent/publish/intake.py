@@ -14,7 +14,7 @@ from agent.publish.inbox import AlarmChange, Happening, Item, StateChange, class
 from agent.publish.outbox import Outbox, Row
 from agent.publish.stamp import Stamper
 from agent.publish.topics import MAX_PACKET_BYTES, Names, packet_bytes
-from agent.records import Answer, BoardReading, Health, Identity, PerfReport
+from agent.records import Answer, BoardReading, Health, Identity, PerfReport, Sighting
 
 log = logging.getLogger("agent.publish")
 
@@ -70,6 +70,8 @@ class Intake:
                 self._cards.set_identity(item)
             case StateChange():
                 self._cards.set_state(item)
+            case Sighting():
+                self._cards.set_sighting(item)
 
     def _take_board(self, reading: BoardReading) -> None:
         self._window("m/sys", translate.sys(self._stamper.stamp("m/sys", reading.taken_s), reading))

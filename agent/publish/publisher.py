@@ -27,7 +27,7 @@ from agent.publish.status import PublisherStatus
 from agent.publish.stored import merge_rows
 from agent.publish.topics import Names, is_ident
 from agent.publish.wake import Wake
-from agent.records import Answer, BoardReading, Command, Health, Identity, PerfReport
+from agent.records import Answer, BoardReading, Command, Health, Identity, PerfReport, Sighting
 
 log = logging.getLogger("agent.publish")
 
@@ -139,6 +139,10 @@ class Publisher:
     def health(self, health: Health) -> None:
         """The last-value card; what the publisher knows of itself is added."""
         self._window(health)
+
+    def detections(self, sighting: Sighting) -> None:
+        """What is there, to ``d``; only the newest is kept for a broker that is away."""
+        self._notice(sighting)
 
     def alarm(self, alarm_id: str, message: str | None) -> None:
         """Raises an alarm, or clears it when there is no message.

@@ -55,6 +55,7 @@ TOPICS = (
     Topic("m/therm", "m/therm", 1, False, contract.Therm, "Heat, clock and power."),
     Topic("a/{id}", "a", 1, True, contract.Alarm, "An alarm while it is active; empty when it clears."),
     Topic("e/{id}", "e", 1, False, contract.Event, "Something that happened."),
+    Topic("d", "d", 0, False, contract.Detections, "What is there, opt-in: held counts by class and zone, boxes."),
     Topic("res/{op}/{id}", "res", 1, False, contract.Reply, "How a command went, and what it asked for."),
 )
 

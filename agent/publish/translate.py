@@ -21,6 +21,7 @@ from agent.records import (
     ModelInfo,
     PerfReport,
     RuntimeInfo,
+    Sighting,
     SketchBins,
     StageStats,
 )
@@ -152,6 +153,30 @@ def event(stamp: Stamp, kind: str, data: Mapping[str, Scalar]) -> contract.Event
     return contract.Event(**stamp, event=kind, data=plain)
 
 
+def detections(stamp: Stamp, seen: Sighting) -> contract.Detections:
+    """What is there, or that it is not known."""
+    if not seen.known:
+        return contract.Detections(**stamp, known=False, reason=_text(seen.reason))
+    boxes = tuple(
+        contract.Box(
+            label=_name(box.label),
+            confidence=round(box.confidence, 3),
+            xyxy=tuple(round(side, 4) for side in box.xyxy),  # type: ignore[arg-type]  # four in, four out
+            zones=tuple(map(_name, box.zones)),
+        )
+        for box in seen.boxes
+    )
+    return contract.Detections(
+        **stamp,
+        known=True,
+        sequence=seen.sequence,
+        age_s=_rounded(seen.age_s, 6),
+        counts=_named(seen.counts),
+        zones={_name(zone): _named(counts) for zone, counts in seen.zones.items()},
+        boxes=boxes,
+    )
+
+
 def state(stamp: Stamp, name: contract.StateName, reason: str) -> contract.State:
     """Presence."""
     return contract.State(**stamp, state=name, reason=_text(reason) or None)
@@ -216,6 +241,15 @@ def _camera_card(camera: CameraStatus) -> contract.CameraCard:
         corrupt_total=camera.corrupt_total,
         reason=_text(camera.reason) or None,
     )
+
+
+def _named(counts: Mapping[str, int]) -> dict[str, int]:
+    return {_name(label): count for label, count in counts.items()}
+
+
+def _name(name: str) -> str:
+    """A class's or zone's name, cut where a name could never end: a hundred boxes must fit into one message."""
+    return _text(name)[:100]
 
 
 def _text(text: str) -> str:

@@ -1,0 +1,43 @@
+"""Settings of what other programs live on: detections, Home Assistant, Prometheus. All of it is off by default."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+Hold = Annotated[float, Meta(ge=0.1, le=3600.0, extra={"unit": "s"})]
+
+
+class Outlet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One ``[table]`` of the file."""
+
+
+class DetectionsConfig(Outlet, frozen=True, kw_only=True):
+    """What the camera sees, told on `P/d` for automations; see docs/integrations.md."""
+
+    mode: Annotated[
+        Literal["off", "change", "rate"],
+        Meta(description="change: when a count has changed and lasted; rate: each interval_s."),
+    ] = "off"
+    interval_s: Annotated[Hold, Meta(description='Between two messages at mode = "rate".')] = 1.0
+    appear_s: Annotated[Hold, Meta(description="More objects count once they were there for this long.")] = 0.5
+    hold_s: Annotated[Hold, Meta(description="Fewer objects count once they were gone for this long.")] = 2.0
+    min_frames: Annotated[int, Meta(ge=1, le=1000, description="And over at least this many frames, both ways.")] = 3
+    repeat_s: Annotated[
+        float,
+        Meta(
+            ge=0.0,
+            le=86400.0,
+            extra={"unit": "s"},
+            description="Said again after this long without news, since nothing is retained; 0: never.",
+        ),
+    ] = 300.0
+    classes: Annotated[
+        list[str], Meta(description="Only these classes, by name; empty: all that the model finds.")
+    ] = []
+    zones: Annotated[
+        list[str],
+        Meta(description="Zones that are counted apart, by name; empty: all of mode include and count."),
+    ] = []
