@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent import presence
@@ -124,6 +124,31 @@ def test_no_picture_is_not_no_objects() -> None:
     assert watch.told[-1][0] - back_s == 2.125, "and it begins anew"
 
 
+def test_after_an_outage_nothing_of_before_counts() -> None:
+    watch = Watch()
+    watch.see((0, LEFT), for_s=4.0)
+    watch.presence.camera(CameraStatus("stalled"))
+    watch.presence.camera(CameraStatus("streaming"))
+    for _ in range(20):
+        watch.see()
+        watch.see((0, LEFT))
+    assert watch.last.known
+    assert watch.last.counts == {}
+
+
+def test_what_is_taken_back_before_it_could_be_told_is_not_told() -> None:
+    watch = Watch(DetectionsConfig(mode="change", appear_s=1.0, hold_s=1.0, min_frames=1, repeat_s=0.0))
+    watch.see(for_s=2.0)
+    watch.see((1, LEFT), for_s=0.25)
+    watch.see((1, LEFT), (2, LEFT), for_s=1.125)
+    told = len(watch.told)
+    assert watch.last.counts == {"dog": 1}, "and the cat would be next"
+    watch.see((1, LEFT))
+    watch.see((1, LEFT), for_s=1.0, step_s=1.0)
+    watch.see((1, LEFT), for_s=5.0)
+    assert len(watch.told) == told
+
+
 def test_before_the_first_picture_it_says_so() -> None:
     one = Presence(CONFIG, [], LABELS)
     sighting = one.look(None, 5.0)
@@ -216,6 +241,7 @@ steps = st.lists(st.tuples(st.floats(0.01, 1.5), st.integers(0, 3)), min_size=1,
 holds = st.floats(0.1, 3.0)
 
 
+@settings(deadline=None)
 @given(steps, holds, holds, st.integers(1, 4))
 def test_the_three_laws(frames: list[tuple[float, int]], appear_s: float, hold_s: float, min_frames: int) -> None:
     config = DetectionsConfig(mode="change", appear_s=appear_s, hold_s=hold_s, min_frames=min_frames, repeat_s=0.0)

@@ -50,8 +50,7 @@ class Held:
         lasting = self._lasting(self._above, self._appear_s, now_s, frame)
         if lasting <= self.value:
             return False
-        self.value = lasting
-        self._below.clear()
+        self.value = lasting  # and nothing is in _below: fewer than that were not seen
         return True
 
     def _fall(self, now_s: float, frame: int) -> bool:
