@@ -34,7 +34,7 @@ from agent.errors import AgentError, CameraError, StorageError
 from agent.measure import Meter, Sensors
 from agent.pipeline import Model, Pipeline, load_model
 from agent.presence import Presence
-from agent.publish import Publisher, wall_clock
+from agent.publish import HomePlan, Publisher, plan_home, wall_clock
 from agent.records import Answer, BoardReading, CameraStatus, Command, FrameResult, Identity, PerfReport
 from agent.telemetry import Telemetry
 
@@ -120,9 +120,10 @@ class _Parts:
         for note in self.model.notes:
             log.warning("assumed: %s", note)
         self.commands = Commands(self._answer, self.model.labels, wall_clock)
-        self.publisher = make_publisher(config, self.commands.take) if config.mqtt.host else None
-        wants_presence = self.publisher is not None and config.detections.mode != "off"
+        wants_presence = bool(config.mqtt.host) and config.detections.mode != "off"
         self.presence = Presence(config.detections, config.zones, self.model.labels) if wants_presence else None
+        home = plan_home(config, self.model.labels, self.presence.zones if self.presence else ())
+        self.publisher = make_publisher(config, self.commands.take, home) if config.mqtt.host else None
         self.sensors = Sensors(config.measure, clock)
         self.meter = Meter(clock, config.measure.window_s)
         self.camera = Camera(config.camera, prepare=self.model.preprocess, clock=clock, on_state=self._camera_changed)
@@ -320,12 +321,13 @@ def _passing_dir() -> Path:
     return Path(folder)
 
 
-def make_publisher(config: Config, on_command: Callable[[Command], None]) -> Publisher:
+def make_publisher(config: Config, on_command: Callable[[Command], None], home: HomePlan | None = None) -> Publisher:
     """The publisher of this board.
 
     Args:
         config: the settings.
         on_command: told of each command, on the mqtt thread.
+        home: what to announce to Home Assistant, if anything.
 
     Raises:
         ConfigError: a certificate, key or password file cannot be read.
@@ -336,6 +338,7 @@ def make_publisher(config: Config, on_command: Callable[[Command], None]) -> Pub
         device=device_id(config),
         state_dir=state_dir(config),
         on_command=on_command,
+        home=home,
     )
 
 

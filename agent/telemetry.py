@@ -13,7 +13,7 @@ from collections.abc import Callable
 from agent.config import Config
 from agent.measure import Sensors
 from agent.publish import Publisher
-from agent.records import BoardReading, CameraState, CameraStatus, Health, PerfReport
+from agent.records import BoardReading, CameraState, CameraStatus, Health, PerfReport, StageStats
 
 ALARMS: dict[CameraState, str] = {
     "down": "camera",
@@ -70,6 +70,8 @@ class Telemetry:
         self._blindness.update("starting", self._begun_s)
         self._alarm: str | None = None
         self._fps: float | None = None
+        self._stages: dict[str, StageStats] = {}
+        self._health_due_s = self._begun_s
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
@@ -92,7 +94,7 @@ class Telemetry:
 
     def perf(self, report: PerfReport) -> None:
         """One window of the pipeline; called on the main thread, returns at once."""
-        self._fps = report.fps
+        self._fps, self._stages = report.fps, report.stages
         if self._publisher is not None:
             self._publisher.perf(report)
 
@@ -102,6 +104,8 @@ class Telemetry:
             self._blindness.update(status.state, self._clock())
             alarm = ALARMS.get(status.state)
             before, self._alarm = self._alarm, alarm
+        if before != alarm:
+            self._health_due_s = self._clock()  # the card tells of the camera: it must not be minutes late
         if self._publisher is None:
             return
         if before is not None and before != alarm:
@@ -117,17 +121,16 @@ class Telemetry:
         now_s = self._clock()
         with self._lock:
             blind_s = self._blindness.total_s(now_s)
-        return Health(now_s - self._begun_s, self._fps, self._camera(), self.reading, blind_s)
+        return Health(now_s - self._begun_s, self._fps, self._camera(), self.reading, blind_s, self._stages)
 
     def _run(self) -> None:
-        health_due_s = self._clock()
         while True:
             self.reading = self._sensors.read()
             if self._publisher is not None:
                 self._publisher.board(self.reading)
                 card = self.health()
-                if card is not None and self._clock() >= health_due_s:
-                    health_due_s = self._clock() + self._config.mqtt.health_s
+                if card is not None and self._clock() >= self._health_due_s:
+                    self._health_due_s = self._clock() + self._config.mqtt.health_s
                     self._publisher.health(card)
             if self._stop.wait(self._config.measure.sensors_s):
                 return

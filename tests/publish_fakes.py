@@ -11,6 +11,7 @@ from agent.publish.access import Access
 from agent.publish.backoff import Backoff
 from agent.publish.conn import ConnCounter
 from agent.publish.contract import Envelope, Stamp
+from agent.publish.home_assistant import Announcer
 from agent.publish.inbox import Inbox
 from agent.publish.link import Accepted, Acked, Closed, LinkEvent, Will
 from agent.publish.network import Network
@@ -137,14 +138,26 @@ class Link:
 class Rig:
     """A network on the clock of the test; each attempt takes the next of ``links``, or a plain one."""
 
-    def __init__(self, *, limit_bytes: int = 2**20, max_s: float = 120.0, ack_deadline_s: float = 15.0) -> None:
+    def __init__(
+        self,
+        *,
+        limit_bytes: int = 2**20,
+        max_s: float = 120.0,
+        ack_deadline_s: float = 15.0,
+        home: Callable[[Clock], Announcer] | None = None,
+    ) -> None:
         self.clock = Clock()
         self.wake = Wake(self.clock)
         self.inbox = Inbox(self.wake)  # type: ignore[arg-type]
         self.outbox = Outbox(limit_bytes, merge_rows)
         self.stamper = Stamper(device="cam1", boot="b007", clock=self.clock, wall=self.clock.wall)
         self.session = Session(
-            Names("home", "cam1"), self.outbox, self.stamper, self.clock, ack_deadline_s=ack_deadline_s
+            Names("home", "cam1"),
+            self.outbox,
+            self.stamper,
+            self.clock,
+            ack_deadline_s=ack_deadline_s,
+            home=home(self.clock) if home else None,
         )
         self.conn = ConnCounter()
         self.links: list[Link] = []

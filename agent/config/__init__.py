@@ -8,7 +8,7 @@ wrong type or range is refused with the key, the fault and what is allowed. Noth
 
 from agent.config.explain import Setting, settings, template
 from agent.config.load import convert, digest, load, override, parse, to_toml
-from agent.config.outlets import DetectionsConfig
+from agent.config.outlets import DetectionsConfig, HomeAssistantConfig
 from agent.config.tables import (
     CameraConfig,
     Config,
@@ -26,6 +26,7 @@ __all__ = [
     "Config",
     "DetectionsConfig",
     "DeviceConfig",
+    "HomeAssistantConfig",
     "LogConfig",
     "MeasureConfig",
     "ModelConfig",

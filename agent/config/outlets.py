@@ -14,6 +14,16 @@ class Outlet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """One ``[table]`` of the file."""
 
 
+class HomeAssistantConfig(Outlet, frozen=True, kw_only=True):
+    """Announces the board to Home Assistant; see docs/integrations.md."""
+
+    enabled: Annotated[bool, Meta(description="Publish a discovery message.")] = False
+    prefix: Annotated[
+        str,
+        Meta(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*\Z", description="Home Assistant's discovery prefix."),
+    ] = "homeassistant"
+
+
 class DetectionsConfig(Outlet, frozen=True, kw_only=True):
     """What the camera sees, told on `P/d` for automations; see docs/integrations.md."""
 

@@ -55,6 +55,11 @@ class Presence:
         config = self._config
         return config.interval_s if config.mode == "rate" else min(config.appear_s, config.hold_s)
 
+    @property
+    def zones(self) -> tuple[str, ...]:
+        """Names of the zones that are counted apart."""
+        return self._places.names
+
     def camera(self, status: CameraStatus) -> None:
         """The camera's state changed: without good pictures nothing that was counted is known any more."""
         is_good = status.state == "streaming"

@@ -10,10 +10,25 @@ said next; ``paho_link`` is the only file that knows paho-mqtt. ``contract`` and
 rely on. Without a broker everything is taken in all the same and waits, within ``mqtt.queue_bytes``.
 """
 
+from agent.publish.home_assistant import HomePlan
+from agent.publish.home_assistant import plan as plan_home
 from agent.publish.probe import check
 from agent.publish.publisher import Publisher
+from agent.publish.purge import purge
 from agent.publish.stamp import wall_clock
 from agent.publish.status import PublisherStatus
 from agent.publish.topics import TOPICS, decode, metric_dictionary, schemas
 
-__all__ = ["TOPICS", "Publisher", "PublisherStatus", "check", "decode", "metric_dictionary", "schemas", "wall_clock"]
+__all__ = [
+    "TOPICS",
+    "HomePlan",
+    "Publisher",
+    "PublisherStatus",
+    "check",
+    "decode",
+    "metric_dictionary",
+    "plan_home",
+    "purge",
+    "schemas",
+    "wall_clock",
+]

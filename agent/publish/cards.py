@@ -12,13 +12,15 @@ import msgspec
 
 from agent.publish import translate
 from agent.publish.contract import Envelope, QueueCard, StateName, Totals
+from agent.publish.home_assistant import CLS as HOME
+from agent.publish.home_assistant import Announcer
 from agent.publish.inbox import StateChange
 from agent.publish.link import Will
 from agent.publish.stamp import Stamper
 from agent.publish.topics import Names
 from agent.records import Health, Identity, Sighting
 
-_ORDER = ("birth", "state", "d", "health")
+_ORDER = ("birth", "state", "d", "health", HOME)
 """Who I am comes before how I am: a reader judges a ``lost`` by the ``conn`` of the birth."""
 
 
@@ -34,9 +36,10 @@ class Message:
 class Cards:
     """Owned by the mqtt thread."""
 
-    def __init__(self, names: Names, stamper: Stamper) -> None:
+    def __init__(self, names: Names, stamper: Stamper, home: Announcer | None = None) -> None:
         self._names = names
         self._stamper = stamper
+        self._home = home
         self._identity: Identity | None = None
         self._health: Health | None = None
         self._sighting: Sighting | None = None
@@ -57,12 +60,14 @@ class Cards:
     def set_identity(self, identity: Identity) -> None:
         """Who this agent is, from now on."""
         self._identity = identity
-        self._due.add("birth")
+        self._due |= {"birth", HOME}
 
     def set_health(self, health: Health) -> None:
         """How the agent is."""
         self._health = health
         self._due.add("health")
+        if self._home is not None and self._home.learn(health):
+            self._due.add(HOME)
 
     def set_sighting(self, sighting: Sighting) -> None:
         """What is there; one that was not sent yet is no news any more."""
@@ -84,7 +89,13 @@ class Cards:
 
     def all_due(self) -> None:
         """A new connection: the broker may have forgotten everything."""
-        known = {"birth": self._identity, "health": self._health, "state": self._state, "d": self._sighting}
+        known = {
+            "birth": self._identity,
+            "health": self._health,
+            "state": self._state,
+            "d": self._sighting,
+            HOME: self._home,
+        }
         self._due = {key for key, value in known.items() if value is not None} | {f"a/{id_}" for id_ in self._alarms}
 
     def say_again(self, key: str) -> None:
@@ -111,7 +122,14 @@ class Cards:
         stamp["conn"] = conn
         return Will(self._names.topic("state"), msgspec.json.encode(translate.state(stamp, "lost", "")))
 
+    def _announcement(self) -> Message | None:
+        if self._home is None or self._identity is None or self._health is None:
+            return None
+        return Message(HOME, self._home.topic, self._home.body(self._identity, self._health))
+
     def _make(self, key: str, queue: QueueCard, totals: Totals) -> Message | None:
+        if key == HOME:
+            return self._announcement()
         payload: Envelope | None = None
         if key == "state":
             payload = translate.state(self._stamper.stamp(key), self._state.name, self._state.reason)

@@ -173,6 +173,12 @@ class HealthCard(Envelope, frozen=True, kw_only=True):
     rss_bytes: Annotated[int | None, _metric("bytes", "gauge", "Memory of the agent.")] = None
     soc_celsius: Annotated[float | None, _metric("Cel", "gauge", "The processor's temperature.")] = None
     throttle_bits: Annotated[int | None, _metric("1", "gauge", "The Raspberry Pi firmware's throttle word.")] = None
+    under_voltage: Annotated[bool | None, _metric("1", "gauge", "Under-volted.")] = None
+    throttled: Annotated[bool | None, _metric("1", "gauge", "Throttled or capped.")] = None
+    age_p50_s: Annotated[float | None, _metric("s", "gauge", "Capture to answer, newest window, median.")] = None
+    age_p99_s: Annotated[float | None, _metric("s", "gauge", "The same, 99th percentile.")] = None
+    total_p50_s: Annotated[float | None, _metric("s", "gauge", "Work on a frame, newest window, median.")] = None
+    total_p99_s: Annotated[float | None, _metric("s", "gauge", "The same, 99th percentile.")] = None
 
 
 class Sketch(Part, frozen=True, kw_only=True):

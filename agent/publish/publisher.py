@@ -16,6 +16,7 @@ from agent.publish.access import Access, read_access
 from agent.publish.backoff import Backoff
 from agent.publish.conn import ConnCounter
 from agent.publish.contract import Scalar, StateName
+from agent.publish.home_assistant import Announcer, HomePlan
 from agent.publish.inbox import AlarmChange, Happening, Inbox, Notice, StateChange, Window
 from agent.publish.link import Link, Will
 from agent.publish.network import Network, Version
@@ -57,6 +58,7 @@ class Publisher:
         credentials_dir: Path | None = None,
         ack_deadline_s: float = ACK_DEADLINE_S,
         on_command: Callable[[Command], None] | None = None,
+        home: HomePlan | None = None,
     ) -> None:
         """Prepares; nothing is read or dialled before :meth:`start`.
 
@@ -73,6 +75,7 @@ class Publisher:
             credentials_dir: where bare file names are looked for; ``$CREDENTIALS_DIRECTORY`` when not given.
             ack_deadline_s: an acknowledgement missing for longer cuts the connection.
             on_command: told of each command on the mqtt thread; must return at once.
+            home: what to announce to Home Assistant; nothing when not given.
 
         Raises:
             ConfigError: ``site`` or ``device`` cannot stand in a topic.
@@ -85,11 +88,18 @@ class Publisher:
         self._inbox = Inbox(self._wake)
         self._outbox = Outbox(config.queue_bytes, merge_rows)
         self._stamper = Stamper(device=device, boot=boot or new_boot(), clock=clock, wall=wall)
+        rng = rng or Random()  # noqa: S311  # jitter, no secret
         self._session = Session(
-            self._names, self._outbox, self._stamper, clock, ack_deadline_s=ack_deadline_s, on_command=on_command
+            self._names,
+            self._outbox,
+            self._stamper,
+            clock,
+            ack_deadline_s=ack_deadline_s,
+            on_command=on_command,
+            home=Announcer(self._names, home, clock, rng) if home else None,
         )
         self._conn = ConnCounter(state_dir, last_conn)
-        self._backoff = Backoff(config.reconnect_max_s, rng or Random())  # noqa: S311  # jitter, no secret
+        self._backoff = Backoff(config.reconnect_max_s, rng)
         self._network: Network | None = None
         self._thread: threading.Thread | None = None
         self._restart_lock = threading.Lock()

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from agent.publish import stored, translate
 from agent.publish.cards import Cards
 from agent.publish.contract import QueueCard, StateName, Totals
+from agent.publish.home_assistant import CLS as HOME
+from agent.publish.home_assistant import Announcer
 from agent.publish.inbox import Inbox, StateChange
 from agent.publish.intake import Intake
 from agent.publish.link import Accepted, Acked, Link, Received, Subscribed, Will
@@ -52,6 +54,7 @@ class Session:
         *,
         ack_deadline_s: float = ACK_DEADLINE_S,
         on_command: Callable[[Command], None] | None = None,
+        home: Announcer | None = None,
     ) -> None:
         self.refusals: dict[str, str] = {}
         self.rivals = 0
@@ -61,7 +64,8 @@ class Session:
         self._clock = clock
         self._ack_deadline_s = ack_deadline_s
         self._on_command = on_command
-        self._cards = Cards(names, stamper)
+        self._home = home
+        self._cards = Cards(names, stamper, home)
         self._intake = Intake(names, stamper, self._cards, outbox, clock)
         self._watch = SelfWatch(stamper.boot)
         self._flights: dict[int, Flight] = {}
@@ -98,7 +102,8 @@ class Session:
         self._limits = limits
         self._stamper.conn = conn
         self._cards.all_due()
-        link.subscribe([self._names.topic(below) for below in ("state", "a/+", "cmd/+/+")])
+        also = [self._home.status_topic] if self._home else []
+        link.subscribe([*(self._names.topic(below) for below in ("state", "a/+", "cmd/+/+")), *also])
         self.pump(link)
 
     def end(self) -> None:
@@ -111,6 +116,9 @@ class Session:
     def pump(self, link: Link) -> None:
         """Sends what may be sent now."""
         self._repair()
+        if self._home is not None and self._home.take_due():
+            for key in (HOME, "d"):  # all else is retained
+                self._cards.say_again(key)
         while self._limits and len(self._flights) < self._limits.window:
             if not (self._send_card(link) or self._send_row(link, self._limits)):
                 break
@@ -205,16 +213,23 @@ class Session:
         if flight.cls == "state":
             self._watch.shown()
         if self.refusals.pop(flight.cls, None):
-            log.info("the broker takes %s again", self._names.topic(BY_CLASS[flight.cls].pattern))
+            log.info("the broker takes %s again", self._where(flight.cls))
 
     def _on_refusal(self, cls: str, name: str) -> None:
         self._refused[cls] += 1
         if cls not in self.refusals:
-            topic = self._names.topic(BY_CLASS[cls].pattern)
+            topic = self._where(cls)
             self.refusals[cls] = f"the broker does not let us publish to {topic} ({name}): check its access rules"
             log.error("%s", self.refusals[cls])
 
+    def _where(self, cls: str) -> str:
+        return self._home.topic if self._home and cls == HOME else self._names.topic(BY_CLASS[cls].pattern)
+
     def _on_message(self, event: Received) -> None:
+        if self._home is not None and event.topic == self._home.status_topic:
+            if not event.retained:  # we have just said everything
+                self._home.heard(event.body)
+            return
         if event.topic == self._names.topic("state"):
             self._on_state(event.body)
             return

@@ -59,7 +59,9 @@ TOPICS = (
     Topic("res/{op}/{id}", "res", 1, False, contract.Reply, "How a command went, and what it asked for."),
 )
 
-BY_CLASS = {topic.cls: topic for topic in TOPICS}
+DISCOVERY = Topic("", "homeassistant", 1, True, Envelope, "Home Assistant's own: its topic and format are not ours.")
+
+BY_CLASS = {topic.cls: topic for topic in (*TOPICS, DISCOVERY)}
 
 
 def is_ident(word: str) -> bool:

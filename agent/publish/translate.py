@@ -128,6 +128,7 @@ def therm(stamp: Stamp, reading: BoardReading) -> contract.Therm:
 
 def health(stamp: Stamp, card: Health, queue: contract.QueueCard, totals: contract.Totals) -> contract.HealthCard:
     """The last-value card, with what the publisher knows of itself."""
+    age, total = card.stages.get("age"), card.stages.get("total")
     return contract.HealthCard(
         **stamp,
         uptime_s=_rounded(card.uptime_s, 1),
@@ -139,6 +140,12 @@ def health(stamp: Stamp, card: Health, queue: contract.QueueCard, totals: contra
         rss_bytes=card.board.process.rss_bytes,
         soc_celsius=_optional(card.board.thermal.soc_celsius, 1),
         throttle_bits=card.board.thermal.throttle_bits,
+        under_voltage=card.board.thermal.under_voltage,
+        throttled=card.board.thermal.throttled,
+        age_p50_s=_rounded(age.p50_s, 6) if age else None,
+        age_p99_s=_rounded(age.p99_s, 6) if age else None,
+        total_p50_s=_rounded(total.p50_s, 6) if total else None,
+        total_p99_s=_rounded(total.p99_s, 6) if total else None,
     )
 
 

@@ -10,9 +10,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
+from jinja2 import Environment, StrictUndefined
 
-from agent.publish import contract, decode
+from agent.config import MqttConfig
+from agent.errors import BrokerError, ConfigError
+from agent.publish import contract, decode, purge
+from agent.publish.stamp import Stamper
 from tests.servers.mosquitto import Mosquitto, Observer, wait_until
 
 pytestmark = pytest.mark.broker
@@ -82,3 +87,74 @@ def test_what_lies_on_the_belt_is_told(tmp_path: Path, broker: Mosquitto) -> Non
         assert all(n <= (one.counts or {})[label] for label, n in (one.zones or {})["left"].items())
     assert not [retained for topic, _, retained in observer.messages if topic == f"{P}/d" and retained]
     assert json.loads(observer.on(f"{P}/birth")[0])["metrics"]["d.age_s"] == {"unit": "s", "kind": "gauge"}
+
+
+HOME = (
+    DETECTIONS
+    + """\
+[homeassistant]
+enabled = true
+"""
+)
+DISCOVERY = "homeassistant/device/edge-lab-cam1/config"
+
+
+def render(template: str, body: bytes) -> str:
+    return Environment(undefined=StrictUndefined).from_string(template).render(value_json=json.loads(body))  # noqa: S701
+
+
+def test_home_assistant_finds_the_board_and_forgets_it_when_told(tmp_path: Path, broker: Mosquitto) -> None:
+    with Observer(broker.port) as observer:
+        child = run_agent(tmp_path, broker.port, HOME)
+        enough = wait_until(lambda: len(observer.on(f"{P}/d")) > 1 and len(observer.on(f"{P}/health")) > 2, 40)
+        errors = ended(child)
+        assert enough, errors
+        assert wait_until(lambda: json.loads(observer.on(f"{P}/state")[-1])["state"] == "offline")
+        message = json.loads(observer.on(DISCOVERY)[-1])
+        shown = {
+            key: render(part["value_template"], observer.on(part.get("state_topic", message["state_topic"]))[-1])
+            for key, part in message["cmps"].items()
+        }
+        observer.publish(f"{P}/a/of-old", b"{}", retain=True)
+        observer.publish(f"{P}/desired", b"{}", retain=True)
+        command = [sys.executable, "-m", "agent", "mqtt", "purge", "--config", str(tmp_path / "agent.toml")]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        other = subprocess.run([*command, "--device", "a/b"], capture_output=True, text=True, check=False, timeout=60)
+    assert {"presence--bolt", "presence-left--gear", "soc", "throttled"} <= set(shown)
+    assert "None" not in shown.values(), shown
+    assert float(shown["fps"]) > 0
+    assert (done.returncode, done.stdout) == (
+        0,
+        f"mqtt://127.0.0.1:{broker.port} keeps nothing of {P} any more\n",
+    ), done.stderr
+    assert other.returncode == 78
+    with Observer(broker.port) as late:
+        wait_until(lambda: late.on(f"{P}/desired"))
+        wait_until(lambda: len(late.messages) > 1, 0.5)
+        assert [topic for topic, _, _ in late.messages] == [f"{P}/desired"]
+
+
+def test_purge_says_why_it_cannot(tmp_path: Path) -> None:
+    rules = tmp_path / "acl"
+    rules.write_text(f"topic read {P}/#\ntopic write {P}/health\ntopic write {P}/state\n")
+    broker = Mosquitto(tmp_path / "strict", ["allow_anonymous true", f"acl_file {rules}"]).start()
+    try:
+        config = MqttConfig(host="127.0.0.1", port=broker.port)
+        with pytest.raises(BrokerError, match=r"does not let us empty edge/v1/lab/cam1/birth \(Not authorized\)"):
+            purge(config, "homeassistant", site="lab", device="cam1")
+        with pytest.raises(ConfigError, match=r"mqtt\.host"):
+            purge(MqttConfig(), "homeassistant", site="lab", device="cam1")
+    finally:
+        broker.stop()
+    with pytest.raises(BrokerError, match="nothing listens"):
+        purge(config, "homeassistant", site="lab", device="cam1")
+
+
+def test_purge_warns_of_an_agent_that_may_still_run(broker: Mosquitto) -> None:
+    stamp = Stamper(device="cam1", boot="b007", clock=lambda: 1.0, wall=lambda: 1.8e9).stamp("state")
+    body = msgspec.json.encode(contract.State(**stamp, state="online"))
+    with Observer(broker.port) as observer:
+        observer.publish(f"{P}/state", body, retain=True)
+        said = purge(MqttConfig(host="127.0.0.1", port=broker.port), "homeassistant", site="lab", device="cam1")
+        assert said.endswith("any more; it was online: an agent that still runs says it all again")
+        assert wait_until(lambda: observer.on(f"{P}/state")[-1] == b"")
