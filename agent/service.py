@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from agent import __version__, bundle, embedded
+from agent import __version__, bundle, embedded, prometheus
 from agent import config as settings
 from agent.camera import Camera
 from agent.camera import parse as parse_uri
@@ -35,7 +35,7 @@ from agent.measure import Meter, Sensors
 from agent.pipeline import Model, Pipeline, load_model
 from agent.presence import Presence
 from agent.publish import HomePlan, Publisher, plan_home, wall_clock
-from agent.records import Answer, BoardReading, CameraStatus, Command, FrameResult, Identity, PerfReport
+from agent.records import Answer, BoardReading, CameraStatus, Command, FrameResult, Health, Identity, PerfReport
 from agent.telemetry import Telemetry
 
 log = logging.getLogger("agent.service")
@@ -127,7 +127,8 @@ class _Parts:
         self.sensors = Sensors(config.measure, clock)
         self.meter = Meter(clock, config.measure.window_s)
         self.camera = Camera(config.camera, prepare=self.model.preprocess, clock=clock, on_state=self._camera_changed)
-        self.telemetry = Telemetry(config, self.sensors, self.publisher, self.camera.status, clock)
+        self.exposition = prometheus.make(config, self.model, device_id(config), clock)
+        self.telemetry = Telemetry(config, self.sensors, self.publisher, self.camera.status, clock, on_card=self._show)
 
     def __enter__(self) -> _Parts:
         if self.publisher is not None:
@@ -143,6 +144,8 @@ class _Parts:
                 )
             )
         try:
+            if self.exposition is not None:
+                self.exposition.start()
             self.camera.start()
         except AgentError:
             self.__exit__()
@@ -155,8 +158,14 @@ class _Parts:
         self.camera.stop()
         self.commands.stop()
         self.telemetry.stop()
+        if self.exposition is not None:
+            self.exposition.stop()
         if self.publisher is not None:
             self.publisher.stop(deadline_s=3.0)
+
+    def _show(self, health: Health) -> None:
+        if self.exposition is not None:
+            self.exposition.take(health, self.publisher.status() if self.publisher is not None else None)
 
     def _answer(self, answer: Answer) -> None:
         if self.publisher is not None:

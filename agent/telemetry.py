@@ -53,6 +53,7 @@ class Telemetry:
         publisher: None without a broker.
         camera: the camera's status, called on this object's thread.
         clock: monotonic seconds.
+        on_card: given a health card after each reading, on this object's thread.
     """
 
     def __init__(
@@ -62,9 +63,12 @@ class Telemetry:
         publisher: Publisher | None,
         camera: Callable[[], CameraStatus],
         clock: Callable[[], float] = time.monotonic,
+        *,
+        on_card: Callable[[Health], None] | None = None,
     ) -> None:
         self._config, self._sensors, self._publisher = config, sensors, publisher
         self._camera, self._clock = camera, clock
+        self._on_card = on_card
         self._begun_s = clock()
         self._blindness = Blindness()
         self._blindness.update("starting", self._begun_s)
@@ -126,9 +130,11 @@ class Telemetry:
     def _run(self) -> None:
         while True:
             self.reading = self._sensors.read()
+            card = self.health()
+            if card is not None and self._on_card is not None:
+                self._on_card(card)
             if self._publisher is not None:
                 self._publisher.board(self.reading)
-                card = self.health()
                 if card is not None and self._clock() >= self._health_due_s:
                     self._health_due_s = self._clock() + self._config.mqtt.health_s
                     self._publisher.health(card)

@@ -8,7 +8,7 @@ wrong type or range is refused with the key, the fault and what is allowed. Noth
 
 from agent.config.explain import Setting, settings, template
 from agent.config.load import convert, digest, load, override, parse, to_toml
-from agent.config.outlets import DetectionsConfig, HomeAssistantConfig
+from agent.config.outlets import DetectionsConfig, HomeAssistantConfig, PrometheusConfig
 from agent.config.tables import (
     CameraConfig,
     Config,
@@ -31,6 +31,7 @@ __all__ = [
     "MeasureConfig",
     "ModelConfig",
     "MqttConfig",
+    "PrometheusConfig",
     "RuntimeConfig",
     "Setting",
     "ZoneConfig",

@@ -158,6 +158,14 @@ def _broker_contradictions(config: Config) -> Iterator[str]:
         yield "mqtt.password_file: needs mqtt.username"
 
 
+def _listen_contradictions(config: Config) -> Iterator[str]:
+    if config.prometheus.listen:
+        try:
+            _ = config.prometheus.address
+        except ValueError as error:
+            yield f"prometheus.listen: {error}; give a port on loopback, as 127.0.0.1:9101"
+
+
 def _zone_contradictions(config: Config) -> Iterator[str]:
     names = [zone.name for zone in config.zones]
     for name in names:
@@ -182,6 +190,7 @@ def _contradictions(config: Config) -> Iterator[str]:
     if model.bundle and model.path:
         yield "model.bundle: stands beside model.path; give one of the two"
     yield from _broker_contradictions(config)
+    yield from _listen_contradictions(config)
     yield from _zone_contradictions(config)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Annotated, Literal
 
 import msgspec
@@ -22,6 +23,33 @@ class HomeAssistantConfig(Outlet, frozen=True, kw_only=True):
         str,
         Meta(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*\Z", description="Home Assistant's discovery prefix."),
     ] = "homeassistant"
+
+
+class PrometheusConfig(Outlet, frozen=True, kw_only=True):
+    """The health card for Prometheus; needs the extra `prometheus`. See docs/integrations.md."""
+
+    textfile: Annotated[
+        str,
+        Meta(pattern=r"^(.+\.prom)?\Z", description="File for node_exporter, .prom; best on tmpfs."),
+    ] = ""
+    interval_s: Annotated[
+        float, Meta(ge=1.0, le=3600.0, extra={"unit": "s"}, description="How often it is written, seconds.")
+    ] = 15.0
+    listen: Annotated[
+        str,
+        Meta(description='Serve them as well, on loopback only: "127.0.0.1:9101"; empty: the agent never listens.'),
+    ] = ""
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of ``listen``; raises ValueError unless it is a port on loopback."""
+        host, _, port = self.listen.rpartition(":")
+        host = "127.0.0.1" if host == "localhost" else host.removeprefix("[").removesuffix("]")
+        if not ipaddress.ip_address(host).is_loopback:
+            raise ValueError(f"{host} is not loopback")
+        if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+            raise ValueError(f"{port!r} is no port")
+        return host, int(port)
 
 
 class DetectionsConfig(Outlet, frozen=True, kw_only=True):

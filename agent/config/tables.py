@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from agent.config.outlets import DetectionsConfig, HomeAssistantConfig
+from agent.config.outlets import DetectionsConfig, HomeAssistantConfig, PrometheusConfig
 from agent.records import Heads
 
 Seconds = Annotated[float, Meta(ge=0.0, extra={"unit": "s"})]
@@ -261,4 +261,5 @@ class Config(Section, frozen=True, kw_only=True):
     mqtt: Annotated[MqttConfig, Meta(description="The broker.")] = MqttConfig()
     detections: Annotated[DetectionsConfig, Meta(description="What the camera sees, told.")] = DetectionsConfig()
     homeassistant: Annotated[HomeAssistantConfig, Meta(description="Announces the board.")] = HomeAssistantConfig()
+    prometheus: Annotated[PrometheusConfig, Meta(description="The health card for Prometheus.")] = PrometheusConfig()
     log: Annotated[LogConfig, Meta(description="What is logged.")] = LogConfig()
