@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import urllib.request
 from dataclasses import replace
@@ -78,7 +79,11 @@ def test_what_is_not_there_is_left_out(tmp_path: Path) -> None:
 def test_the_file_is_replaced_whole_readable_for_others_and_not_too_often(tmp_path: Path) -> None:
     clock, path = Clock(), tmp_path / "edge.prom"
     one = exposition(clock, textfile=str(path), interval_s=15.0)
-    one.take(CARD, None)
+    before = os.umask(0o077)  # as a unit may have it
+    try:
+        one.take(CARD, None)
+    finally:
+        os.umask(before)
     first = path.stat()
     assert first.st_mode & 0o777 == 0o644
     clock.now_s += 14.0

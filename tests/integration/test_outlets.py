@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,8 +17,9 @@ from jinja2 import Environment, StrictUndefined
 
 from agent.config import MqttConfig
 from agent.errors import BrokerError, ConfigError
-from agent.publish import contract, decode, purge
+from agent.publish import HomePlan, Publisher, contract, decode, purge
 from agent.publish.stamp import Stamper
+from tests.publish_fakes import health, identity
 from tests.servers.mosquitto import Mosquitto, Observer, wait_until
 
 pytestmark = pytest.mark.broker
@@ -158,3 +160,35 @@ def test_purge_warns_of_an_agent_that_may_still_run(broker: Mosquitto) -> None:
         said = purge(MqttConfig(host="127.0.0.1", port=broker.port), "homeassistant", site="lab", device="cam1")
         assert said.endswith("any more; it was online: an agent that still runs says it all again")
         assert wait_until(lambda: observer.on(f"{P}/state")[-1] == b"")
+
+
+def test_the_documented_access_rules_let_the_announcement_through(tmp_path: Path) -> None:
+    rules = "\n".join([documented("mqtt.md", "acl").split("user dashboard")[0], documented("integrations.md", "acl")])
+    (tmp_path / "acl").write_text(rules + "\nuser watcher\ntopic read #\n")
+    for number, user in enumerate(("cam1", "watcher")):
+        make = ["-c"] if not number else []
+        subprocess.run(["mosquitto_passwd", *make, "-b", str(tmp_path / "passwd"), user, "hush"], check=True)
+    (tmp_path / "password").write_text("hush\n")
+    files = [f"password_file {tmp_path}/passwd", f"acl_file {tmp_path}/acl"]
+    broker = Mosquitto(tmp_path / "strict", ["allow_anonymous false", *files]).start()
+    config = MqttConfig(host="127.0.0.1", port=broker.port, username="cam1", password_file=str(tmp_path / "password"))
+    publisher = Publisher(config, site="home", device="cam1", home=HomePlan("homeassistant", 300.0))
+    try:
+        with Observer(broker.port, "watcher", "hush") as observer:
+            publisher.start()
+            publisher.birth(identity())
+            publisher.health(health())
+            discovery = "homeassistant/device/edge-home-cam1/config"
+            assert wait_until(lambda: observer.on(discovery)), publisher.status()
+            assert wait_until(lambda: publisher.status().queue_rows == 0)
+            assert (publisher.status().refused, publisher.status().reason) == ({}, "")
+    finally:
+        publisher.stop(2.0)
+        broker.stop()
+
+
+def documented(page: str, name: str) -> str:
+    text = (Path(__file__).parents[2] / "docs" / page).read_text()
+    found = re.search(rf"<!-- example: {re.escape(name)} -->\n```\n(.*?)```", text, re.DOTALL)
+    assert found, f"docs/{page} lacks the example {name!r}"
+    return found[1]
