@@ -11,6 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -75,7 +76,8 @@ class Exposition:
             self._server.shutdown()
             self._server.server_close()
         if self._config.textfile and self._health is not None:
-            Path(self._config.textfile).unlink(missing_ok=True)
+            with suppress(OSError):  # it could not be written either
+                Path(self._config.textfile).unlink()
 
     def take(self, health: Health, mqtt: PublisherStatus | None) -> None:
         """The newest card, and how publishing goes; writes the file when that is due."""

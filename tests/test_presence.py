@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent import presence
+from agent.check import check
 from agent.config import DetectionsConfig, ZoneConfig, parse
 from agent.errors import ConfigError
 from agent.postprocess import filters
@@ -318,6 +319,13 @@ def test_zones_here_are_zones_there(corners: list[tuple[int, int]], point: tuple
     spot = np.array([point], np.float32) / 8 + np.float32(0.03)
     expected = bool(filters.contains(polygon, spot)[0])
     assert contains([(x, y) for x, y in polygon.tolist()], float(spot[0, 0]), float(spot[0, 1])) == expected
+
+
+def test_check_tries_the_classes_against_the_model() -> None:
+    text = '[model]\nbundle = "demo:"\n[camera]\nuri = "demo:"\n[detections]\nmode = "change"\nclasses = ["unicorn"]'
+    verdicts = {verdict.part: verdict for verdict in check(parse(text), "here")}
+    assert "no class named 'unicorn'" in verdicts["model"].text
+    assert verdicts["model"].exit_code == 78
 
 
 def test_the_package_shows_one_name() -> None:

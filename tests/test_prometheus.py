@@ -103,6 +103,10 @@ def test_a_file_that_cannot_be_written_is_counted_and_said_once(
 ) -> None:
     clock, folder = Clock(), tmp_path / "later"
     one = exposition(clock, textfile=str(folder / "edge.prom"), interval_s=1.0)
+    nowhere = exposition(clock, textfile=str(tmp_path / "absent" / "edge.prom"))
+    nowhere.take(CARD, None)
+    nowhere.stop()
+    caplog.clear()
     for _ in range(3):
         one.take(CARD, None)
         clock.now_s += 1.0

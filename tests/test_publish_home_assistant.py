@@ -36,8 +36,9 @@ HOT = ThermalReading(soc_celsius=61.3, throttle_bits=4, under_voltage=False, thr
 FULL = replace(health(), board=BoardReading(99.0, ProcessReading(rss_bytes=10**8), HOT), stages=perf_report().stages)
 BARE = Health(1.0, None, CameraStatus("starting"), BoardReading(1.0, ProcessReading(), ThermalReading()), 0.0)
 
-SENSOR_CLASSES = {None, "duration", "data_size", "temperature"}
-UNITS = {None: {"fps"}, "duration": {"ms", "s"}, "data_size": {"B"}, "temperature": {"°C"}}
+KEYS = {"p", "name", "unique_id", "device_class", "entity_category", "state_topic", "value_template", "expire_after"}
+KEYS |= {"json_attributes_topic", "state_class", "unit_of_measurement"}
+UNITS = {None: {"fps"}, "duration": {"ms", "s"}, "data_size": {"MiB"}, "temperature": {"°C"}}
 """Of https://www.home-assistant.io/integrations/sensor#device-class, those that are used."""
 
 
@@ -77,6 +78,7 @@ def test_the_mandatory_fields_are_there() -> None:
     assert len(set(ids)) == len(ids) > 10
     for key, part in message["cmps"].items():
         assert part["p"] in {"sensor", "binary_sensor"}, key
+        assert set(part) <= KEYS, key
         assert part["name"], key
         if part["p"] == "sensor":
             assert part["unit_of_measurement"] in UNITS[part.get("device_class")], key
@@ -90,7 +92,7 @@ def test_every_template_gives_a_value_on_what_we_publish() -> None:
     message = announced()
     found = values(message, samples())
     assert found["fps"] == "12.4"
-    assert found["rss"] == "100000000"
+    assert found["rss"] == "95.4"
     assert found["soc"] == "61.3"
     assert (found["throttled"], found["under-voltage"]) == ("ON", "OFF")
     assert found["total-p99"] == "31.2" == found["age-p99"]

@@ -8,6 +8,7 @@ one, or none for long enough yet) what is there is unknown, and never "nothing".
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 from agent.config import DetectionsConfig, ZoneConfig
 from agent.errors import ConfigError
@@ -20,6 +21,10 @@ MAX_BOXES = 100
 
 Key = tuple[str, str]
 """Zone and class; the zone is empty for the whole picture."""
+
+
+Found = tuple[str, float, tuple[float, float, float, float], tuple[str, ...]]
+"""Class, confidence, box relative to the frame, zones."""
 
 
 class Presence:
@@ -81,9 +86,9 @@ class Presence:
         frame, config = self._frames, self._config
         self._newest = (result, now_s)
         seen: dict[Key, int] = {}
-        for box in self._boxes(result) if len(result.detections) else ():
-            for zone in ("", *box.zones):
-                seen[zone, box.label] = seen.get((zone, box.label), 0) + 1
+        for label, _, _, zones in self._objects(result) if len(result.detections) else ():
+            for zone in ("", *zones):
+                seen[zone, label] = seen.get((zone, label), 0) + 1
         for key in seen.keys() - self._held.keys():
             self._held[key] = Held(config.appear_s, config.hold_s, config.min_frames)
         idle = []
@@ -136,14 +141,15 @@ class Presence:
             age_s=result.times.age_s,
             counts=self._counts(""),
             zones={name: self._counts(name) for name in self._places.names},
-            boxes=tuple(self._boxes(result))[:MAX_BOXES],
+            boxes=tuple(Box(*found) for found in islice(self._objects(result), MAX_BOXES)),
         )
 
     def _counts(self, zone: str) -> dict[str, int]:
         held = {label: held.value for (place, label), held in self._held.items() if place == zone and held.value}
         return dict.fromkeys(self._config.classes, 0) | dict(sorted(held.items()))
 
-    def _boxes(self, result: FrameResult) -> Iterator[Box]:
+    def _objects(self, result: FrameResult) -> Iterator[Found]:
+        """What a :class:`Box` is made of; plain, since this is done with every frame."""
         height, width = result.frame.pixels.shape[:2]
         found = result.detections
         rows = zip(found.xyxy.tolist(), found.confidence.tolist(), found.class_id.tolist(), strict=True)
@@ -152,7 +158,7 @@ class Presence:
             if label:
                 place = (left / width, top / height, right / width, bottom / height)
                 zones = self._places.of(label, (place[0] + place[2]) / 2, (place[1] + place[3]) / 2)
-                yield Box(label, confidence, place, zones)
+                yield label, confidence, place, zones
 
     def _name(self, class_id: int) -> str:
         """The class's name; empty when nobody asked for it."""

@@ -154,10 +154,10 @@ def _health(plan: HomePlan, health: Health) -> dict[str, Component]:
     bad = "'OFF' if value_json.camera.state in ['streaming', 'ended'] else 'ON'"
     found = {
         "fps": _sensor("Frames per second", "value_json.fps", "fps", None),
-        "total-p50": _sensor("Inference time, median", _in_ms("total_p50_s"), "ms", "duration"),
-        "total-p99": _sensor("Inference time, 99th percentile", _in_ms("total_p99_s"), "ms", "duration"),
-        "age-p99": _sensor("Age of the answer, 99th percentile", _in_ms("age_p99_s"), "ms", "duration"),
-        "rss": _sensor("Memory", "value_json.rss_bytes", "B", "data_size") | {"suggested_unit_of_measurement": "MiB"},
+        "total-p50": _sensor("Inference time, median", _scaled("total_p50_s", "* 1000"), "ms", "duration"),
+        "total-p99": _sensor("Inference time, 99th percentile", _scaled("total_p99_s", "* 1000"), "ms", "duration"),
+        "age-p99": _sensor("Age of the answer, 99th percentile", _scaled("age_p99_s", "* 1000"), "ms", "duration"),
+        "rss": _sensor("Memory", _scaled("rss_bytes", "/ 1048576"), "MiB", "data_size"),
         "blind": _sensor("Time without a picture", "value_json.blind_s", "s", "duration")
         | {"state_class": "total_increasing"},
         "uptime": _sensor("Time since the last start", "value_json.uptime_s", "s", "duration"),
@@ -227,8 +227,8 @@ def _flag(name: str, expression: str, device_class: str) -> Component:
     }
 
 
-def _in_ms(field: str) -> str:
-    return f"((value_json.{field} * 1000) | round(1) if value_json.{field} is defined else None)"
+def _scaled(field: str, by: str) -> str:
+    return f"((value_json.{field} {by}) | round(1) if value_json.{field} is defined else None)"
 
 
 def _on_off(field: str) -> str:

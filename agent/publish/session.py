@@ -131,7 +131,10 @@ class Session:
             case Received():
                 self._on_message(event)
             case Subscribed() if event.refusal:
-                log.warning("the broker lets us not read our own topics (%s): it may keep a stale state", event.refusal)
+                also = f" or {self._home.status_topic}" if self._home else ""
+                log.warning(
+                    "the broker lets us not read our own topics%s (%s): it may keep a stale state", also, event.refusal
+                )
 
     def on_rival(self) -> None:
         """Somebody else connects as this device."""
