@@ -130,13 +130,17 @@ class Telemetry:
     def _run(self) -> None:
         while True:
             self.reading = self._sensors.read()
+            now_s = self._clock()
+            is_due = now_s >= self._health_due_s
+            if is_due:
+                self._health_due_s = now_s + self._config.mqtt.health_s
+            # made after that, so that a change that the card may have missed makes it due again
             card = self.health()
             if card is not None and self._on_card is not None:
                 self._on_card(card)
             if self._publisher is not None:
                 self._publisher.board(self.reading)
-                if card is not None and self._clock() >= self._health_due_s:
-                    self._health_due_s = self._clock() + self._config.mqtt.health_s
+                if card is not None and is_due:
                     self._publisher.health(card)
             if self._stop.wait(self._config.measure.sensors_s):
                 return

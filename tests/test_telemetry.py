@@ -95,6 +95,25 @@ def test_a_camera_fault_is_on_the_card_soon_and_not_after_minutes() -> None:
         one.stop()
 
 
+def test_a_fault_that_comes_while_the_card_is_made_is_not_missed() -> None:
+    broker = Broker()
+    config = override(Config(), {"measure.sensors_s": 0.5, "mqtt.health_s": 3600.0})
+    states = iter([CameraStatus("streaming"), *[CameraStatus("down")] * 100])
+
+    def camera() -> CameraStatus:
+        status = next(states)
+        if status.state == "streaming":
+            one.camera_changed(CameraStatus("down"))
+        return status
+
+    one = Telemetry(config, Sensors(config.measure), broker, camera)  # type: ignore[arg-type]
+    one.start()
+    try:
+        assert wait_until(lambda: ("health", "down") in broker.said, 5.0)
+    finally:
+        one.stop()
+
+
 def test_no_card_before_the_first_reading() -> None:
     one = telemetry(Broker())
     assert one.health() is None
