@@ -82,18 +82,21 @@ def _purge(access: Access, names: Names, prefix: str, version: Version, clock: C
 def _kept(link: Link, access: Access, names: Names, clock: Callable[[], float]) -> dict[str, bytes]:
     """The alarms and the state that the broker keeps; the names of alarms are known to it alone."""
     link.subscribe([names.topic(below) for below in ("a/+", "state")])
-    event = wait_for((Subscribed,), link, access, clock)
-    if isinstance(event, Subscribed) and event.refusal:
-        raise BrokerError(f"{access.where} does not let us read {names.topic('a/+')} ({event.refusal}): check its ACL")
     found: dict[str, bytes] = {}
-    by_s = clock() + QUIET_S
+    by_s = end_s = clock() + access.timeout_s
     while clock() < by_s:
         for got in link.poll(by_s - clock()):
-            if isinstance(got, Closed):
-                raise BrokerError(reasons.of_close(got.detail, access))
-            if isinstance(got, Received) and got.retained:
-                found[got.topic] = got.body
-                by_s = clock() + QUIET_S
+            match got:
+                case Closed():
+                    raise BrokerError(reasons.of_close(got.detail, access))
+                case Subscribed(refusal=refusal) if refusal:
+                    where = names.topic("a/+")
+                    raise BrokerError(f"{access.where} does not let us read {where} ({refusal}): check its ACL")
+                case Received(retained=True):
+                    found[got.topic] = got.body
+                case _:
+                    pass
+            by_s = min(end_s, clock() + QUIET_S)
     return found
 
 
