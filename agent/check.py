@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from agent import camera, publish
 from agent.config import Config
 from agent.errors import AgentError
+from agent.presence import Presence
 from agent.service import device_id, ready_model
 
 
@@ -50,6 +51,8 @@ def _try(part: str, attempt: Callable[[], str]) -> Verdict:
 
 def _model(config: Config) -> str:
     model = ready_model(config)
+    if config.detections.mode != "off":
+        Presence(config.detections, config.zones, model.labels)
     info, spec = model.detector.info, model.info
     ends = "decodes its own boxes" if model.card.is_decoded else "raw heads"
     classes = f"{model.card.num_classes} classes" if model.card.num_classes is not None else "classes not stated"

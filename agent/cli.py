@@ -35,6 +35,8 @@ app = typer.Typer(
 )
 config_app = typer.Typer(no_args_is_help=True, help="Write, show and explain the configuration.")
 app.add_typer(config_app, name="config")
+mqtt_app = typer.Typer(no_args_is_help=True, help="Look after what the broker keeps.")
+app.add_typer(mqtt_app, name="mqtt")
 
 ConfigPath = Annotated[Path | None, typer.Option("--config", "-c", help="Configuration file (TOML).")]
 ModelPath = Annotated[Path | None, typer.Option(help="The .tflite detector.")]
@@ -344,6 +346,20 @@ def explain(
             f"default {row.default}" if row.default else "",
         ]
         typer.echo(f"{row.key}\n    {row.description}\n    {'; '.join(fact for fact in facts if fact)}")
+
+
+@mqtt_app.command()
+def purge(
+    config: ConfigPath = None,
+    site: Annotated[str | None, typer.Option(help="The board's site, when it is another one.")] = None,
+    device: Annotated[str | None, typer.Option(help="The board's id, when it is another one.")] = None,
+) -> None:
+    """Empty what the broker keeps of a board that is taken out of service: state, birth, health, alarms, discovery."""
+    from agent import publish, service
+
+    settings = _settings(config, {"device.site": site, "device.id": device})
+    prefix, board = settings.homeassistant.prefix, service.device_id(settings)
+    typer.echo(publish.purge(settings.mqtt, prefix, site=settings.device.site, device=board))
 
 
 def _model_options(

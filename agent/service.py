@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from agent import __version__, bundle, embedded
+from agent import __version__, bundle, embedded, prometheus
 from agent import config as settings
 from agent.camera import Camera
 from agent.camera import parse as parse_uri
@@ -34,8 +34,9 @@ from agent.desired import Overlay
 from agent.errors import AgentError, CameraError, RestartError, StorageError
 from agent.measure import Meter, Sensors
 from agent.pipeline import Model, Pipeline, load_model
-from agent.publish import Publisher, wall_clock
-from agent.records import BoardReading, CameraStatus, FrameResult, Identity, PerfReport
+from agent.presence import Presence
+from agent.publish import HomePlan, Publisher, plan_home, wall_clock
+from agent.records import BoardReading, CameraStatus, FrameResult, Health, Identity, PerfReport
 from agent.remote import Remote
 from agent.telemetry import Telemetry
 
@@ -127,6 +128,8 @@ class _Parts:
         self.overlay.bundle = f"{self.model.info.name} {self.model.info.version}".strip()
         for note in self.model.notes:
             log.warning("assumed: %s", note)
+        wants_presence = bool(config.mqtt.host) and config.detections.mode != "off"
+        self.presence = Presence(config.detections, config.zones, self.model.labels) if wants_presence else None
         self.sensors = Sensors(config.measure, clock)
         self.meter = Meter(clock, config.measure.window_s)
         self.camera = Camera(config.camera, prepare=self.model.preprocess, clock=clock, on_state=self._camera_changed)
@@ -141,14 +144,18 @@ class _Parts:
             clock=clock,
             wall=wall_clock,
         )
-        self.publisher = make_publisher(config, self.remote) if config.mqtt.host else None
-        self.telemetry = Telemetry(config, self.sensors, self.publisher, self.camera.status, clock)
+        home = plan_home(config, self.model.labels, self.presence.zones if self.presence else ())
+        self.publisher = make_publisher(config, self.remote, home) if config.mqtt.host else None
+        self.exposition = prometheus.make(config, self.model, device_id(config), clock)
+        self.telemetry = Telemetry(config, self.sensors, self.publisher, self.camera.status, clock, on_card=self._show)
 
     def __enter__(self) -> _Parts:
         if self.publisher is not None:
             self.publisher.start()
             self._say_birth()
         try:
+            if self.exposition is not None:
+                self.exposition.start()
             self.camera.start()
         except AgentError:
             self.__exit__()
@@ -163,9 +170,15 @@ class _Parts:
         self.camera.stop()
         self.remote.stop()
         self.telemetry.stop()
+        if self.exposition is not None:
+            self.exposition.stop()
         if self.publisher is not None:
             self.publisher.stop(deadline_s=3.0)
         self.remote.close()
+
+    def _show(self, health: Health) -> None:
+        if self.exposition is not None:
+            self.exposition.take(health, self.publisher.status() if self.publisher is not None else None)
 
     def _apply(self, config: Config) -> None:
         """Puts settings in force; called on the thread "writer"."""
@@ -201,7 +214,15 @@ class _Parts:
             "queue": lambda: self.publisher.status() if self.publisher else None,
         }
 
+    def see(self, result: FrameResult | None) -> None:
+        """Tell what is there, when that is due; None: no frame came."""
+        sighting = self.presence.look(result, self.clock()) if self.presence is not None else None
+        if sighting is not None and self.publisher is not None:
+            self.publisher.detections(sighting)
+
     def _camera_changed(self, status: CameraStatus) -> None:
+        if self.presence is not None:
+            self.presence.camera(status)
         self.telemetry.camera_changed(status)
 
 
@@ -232,7 +253,7 @@ class _Loop:
             self._parts.meter,
             self._parts.camera,
         )
-        snapshots = self._parts.remote.snapshots
+        snapshots, see = self._parts.remote.snapshots, self._parts.see
         ended = ""
         while not ended:
             result = step(_POLL_S)
@@ -245,6 +266,7 @@ class _Loop:
                 snapshots.newest = result
                 if on_result is not None:
                     on_result(result)
+            see(result)
             report = meter.window(camera.dropped_total)
             if report is not None:
                 telemetry.perf(report)
@@ -353,12 +375,13 @@ def _passing_dir() -> Path:
     return Path(folder)
 
 
-def make_publisher(config: Config, remote: Remote) -> Publisher:
+def make_publisher(config: Config, remote: Remote, home: HomePlan | None = None) -> Publisher:
     """The publisher of this board.
 
     Args:
         config: the settings.
         remote: takes the commands.
+        home: what to announce to Home Assistant, if anything.
 
     Raises:
         ConfigError: a certificate, key or password file cannot be read.
@@ -371,6 +394,7 @@ def make_publisher(config: Config, remote: Remote) -> Publisher:
         on_command=remote.commands.take,
         on_delivered=remote.commands.delivered,
         on_desired=remote.desire,
+        home=home,
     )
 
 

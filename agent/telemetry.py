@@ -6,7 +6,6 @@ goes on. Without a broker everything runs as well, and only the summary at the e
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from collections.abc import Callable
 from agent.config import Config
 from agent.measure import Sensors
 from agent.publish import Publisher
-from agent.records import BoardReading, CameraState, CameraStatus, Health, PerfReport
+from agent.records import BoardReading, CameraState, CameraStatus, Health, PerfReport, StageStats
 
 ALARMS: dict[CameraState, str] = {
     "down": "camera",
@@ -54,6 +53,7 @@ class Telemetry:
         publisher: None without a broker.
         camera: the camera's status, called on this object's thread.
         clock: monotonic seconds.
+        on_card: given a health card after each reading, on this object's thread.
     """
 
     def __init__(
@@ -63,14 +63,19 @@ class Telemetry:
         publisher: Publisher | None,
         camera: Callable[[], CameraStatus],
         clock: Callable[[], float] = time.monotonic,
+        *,
+        on_card: Callable[[Health], None] | None = None,
     ) -> None:
         self._config, self._sensors, self._publisher = config, sensors, publisher
         self._camera, self._clock = camera, clock
+        self._on_card = on_card
         self._begun_s = clock()
         self._blindness = Blindness()
         self._blindness.update("starting", self._begun_s)
         self._alarm: str | None = None
         self._fps: float | None = None
+        self._stages: dict[str, StageStats] = {}
+        self._health_due_s = self._begun_s
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
@@ -94,10 +99,11 @@ class Telemetry:
     def reconfigure(self, config: Config) -> None:
         """How often from now on; called on any thread."""
         self._config = config
+        self._health_due_s = min(self._health_due_s, self._clock() + config.mqtt.health_s)
 
     def perf(self, report: PerfReport) -> None:
         """One window of the pipeline; called on the main thread, returns at once."""
-        self._fps = report.fps
+        self._fps, self._stages = report.fps, report.stages
         if self._publisher is not None:
             self._publisher.perf(report)
 
@@ -107,6 +113,8 @@ class Telemetry:
             self._blindness.update(status.state, self._clock())
             alarm = ALARMS.get(status.state)
             before, self._alarm = self._alarm, alarm
+        if before != alarm:
+            self._health_due_s = self._clock()  # the card tells of the camera: it must not be minutes late
         if self._publisher is None:
             return
         if before is not None and before != alarm:
@@ -122,17 +130,22 @@ class Telemetry:
         now_s = self._clock()
         with self._lock:
             blind_s = self._blindness.total_s(now_s)
-        return Health(now_s - self._begun_s, self._fps, self._camera(), self.reading, blind_s)
+        return Health(now_s - self._begun_s, self._fps, self._camera(), self.reading, blind_s, self._stages)
 
     def _run(self) -> None:
-        health_sent_s = -math.inf
         while True:
             self.reading = self._sensors.read()
+            now_s = self._clock()
+            is_due = now_s >= self._health_due_s
+            if is_due:
+                self._health_due_s = now_s + self._config.mqtt.health_s
+            # made after that, so that a change that the card may have missed makes it due again
+            card = self.health()
+            if card is not None and self._on_card is not None:
+                self._on_card(card)
             if self._publisher is not None:
                 self._publisher.board(self.reading)
-                card = self.health()
-                if card is not None and self._clock() - health_sent_s >= self._config.mqtt.health_s:
-                    health_sent_s = self._clock()
+                if card is not None and is_due:
                     self._publisher.health(card)
             if self._stop.wait(self._config.measure.sensors_s):
                 return

@@ -12,7 +12,7 @@ from functools import cache
 import msgspec
 from jsonschema import Draft202012Validator
 
-from agent.publish import topics
+from agent.publish import batch, topics
 
 _NOT_OURS = re.compile(r"edge/v1/[^/]+/(\$all/.*|[^/]+/(cmd/.*|desired))|(?!edge/v1/).*")
 """What others send to the agent, and other topics altogether."""
@@ -29,6 +29,8 @@ def complaint(topic: str, body: bytes) -> str:
     """What is wrong with a payload; empty when it keeps the contract."""
     if _NOT_OURS.fullmatch(topic) or (topic, body) in _foreign:
         return ""
+    if topics.find_batch(topic) is not None:
+        return _batch_complaint(topic, body)
     line = topics.find(topic)
     if line is None:
         return f"{topic} is not in the contract"
@@ -37,6 +39,21 @@ def complaint(topic: str, body: bytes) -> str:
     if topics.packet_bytes(topic, body, line.qos) > topics.MAX_PACKET_BYTES:
         return f"{topic}: {len(body)} bytes"
     return _schema_complaint(topic, body, line)
+
+
+def _batch_complaint(topic: str, body: bytes) -> str:
+    if topics.packet_bytes(topic, body, 1) > topics.MAX_PACKET_BYTES:
+        return f"{topic}: {len(body)} bytes"
+    for text in batch.unpack(body):
+        window = json.loads(text)
+        alone = f"{topic.partition('/m')[0]}/m/{window.pop('kind')}"
+        line = topics.find(alone)
+        found = f"{alone} is not in the contract" if line is None else ""
+        if line is not None:
+            found = _schema_complaint(alone, json.dumps(window).encode(), line)
+        if found:
+            return f"{topic}: {found}"
+    return ""
 
 
 def _schema_complaint(topic: str, body: bytes, line: topics.Topic) -> str:

@@ -11,6 +11,7 @@ from agent.publish.access import Access
 from agent.publish.backoff import Backoff
 from agent.publish.conn import ConnCounter
 from agent.publish.contract import Envelope, Stamp
+from agent.publish.home_assistant import Announcer
 from agent.publish.inbox import Inbox
 from agent.publish.link import Accepted, Acked, Closed, LinkEvent, Will
 from agent.publish.network import Network
@@ -22,6 +23,7 @@ from agent.publish.topics import Names, decode
 from agent.records import (
     BoardInfo,
     BoardReading,
+    Box,
     CameraStatus,
     Health,
     Identity,
@@ -30,6 +32,7 @@ from agent.records import (
     ProcessReading,
     RuntimeInfo,
     SensorStatus,
+    Sighting,
     SketchBins,
     StageStats,
     ThermalReading,
@@ -137,14 +140,26 @@ class Link:
 class Rig:
     """A network on the clock of the test; each attempt takes the next of ``links``, or a plain one."""
 
-    def __init__(self, *, limit_bytes: int = 2**20, max_s: float = 120.0, ack_deadline_s: float = 15.0) -> None:
+    def __init__(
+        self,
+        *,
+        limit_bytes: int = 2**20,
+        max_s: float = 120.0,
+        ack_deadline_s: float = 15.0,
+        home: Callable[[Clock], Announcer] | None = None,
+    ) -> None:
         self.clock = Clock()
         self.wake = Wake(self.clock)
         self.inbox = Inbox(self.wake)  # type: ignore[arg-type]
         self.outbox = Outbox(limit_bytes, merge_rows)
         self.stamper = Stamper(device="cam1", boot="b007", clock=self.clock, wall=self.clock.wall)
         self.session = Session(
-            Names("home", "cam1"), self.outbox, self.stamper, self.clock, ack_deadline_s=ack_deadline_s
+            Names("home", "cam1"),
+            self.outbox,
+            self.stamper,
+            self.clock,
+            ack_deadline_s=ack_deadline_s,
+            home=home(self.clock) if home else None,
         )
         self.conn = ConnCounter()
         self.links: list[Link] = []
@@ -233,3 +248,9 @@ def identity() -> Identity:
     runtime = RuntimeInfo("litert", "2.3.0", 2)
     model = ModelInfo("coco-ssd", "1.0", "ab" * 32, "uint8 1x300x300x3", 90)
     return Identity("0.1.0", "cd" * 32, board, runtime, model)
+
+
+def sighting(at_s: float = 99.0, people: int = 2) -> Sighting:
+    box = Box("person", 0.91, (0.1, 0.2, 0.3, 0.4), ("door",))
+    counts = {"dog": 0, "person": people}
+    return Sighting(at_s, True, "", 812, 0.061, counts, {"door": {"dog": 0, "person": 1}}, (box,) * people)

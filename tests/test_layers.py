@@ -18,7 +18,7 @@ LEVELS = [
     STAGES | {"model"},
     {"pipeline"},
     {"bundle", "recalibrate", "bench", "doctor", "parity", "annotate", "embedded"},
-    {"telemetry", "commands", "desired", "remote", "service"},
+    {"telemetry", "presence", "prometheus", "commands", "desired", "remote", "service"},
     {"check", "console"},
     {"cli"},
     {"__main__"},
@@ -33,6 +33,7 @@ ONLY_IN = {
     "picamera2": {"camera"},
     "flatbuffers": {"model"},
     "cryptography": {"bundle"},
+    "prometheus_client": {"prometheus"},
     "tomli_w": {"config"},
     "tomllib": {"config"},
 }

@@ -16,7 +16,7 @@ from agent.config import ModelConfig, ZoneConfig
 from agent.errors import ConfigError, ModelError
 from agent.model import anchors
 from agent.postprocess import Postprocessor, candidates, class_wise_nms, decode_boxes
-from agent.postprocess.filters import contains
+from agent.postprocess.filters import Filters, contains
 from agent.postprocess.nms import iou
 from agent.postprocess.rows import Rows
 from agent.records import Detections, Heads, Labels, Outputs, Placement
@@ -539,3 +539,8 @@ def test_no_answer_gives_no_detections_in_the_right_shapes() -> None:
 def test_detections_that_do_not_belong_together_are_no_record() -> None:
     with pytest.raises(ValueError, match="do not belong together"):
         Detections(np.zeros((2, 4), np.float32), np.zeros(1, np.float32), np.zeros(1, np.int32))
+
+
+def test_a_zone_that_only_counts_leaves_nothing_out() -> None:
+    corner = ZoneConfig(name="corner", polygon=[(0, 0), (0.1, 0), (0.1, 0.1)], mode="count")
+    assert Filters(ModelConfig(), Labels(), [corner])._zones == []

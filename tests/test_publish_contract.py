@@ -16,15 +16,17 @@ from agent.publish.contract import Envelope, QueueCard, Totals
 from agent.records import (
     Answer,
     BoardReading,
+    Box,
     Command,
     PerfReport,
     ProcessReading,
+    Sighting,
     SketchBins,
     StageStats,
     Standing,
     ThermalReading,
 )
-from tests.publish_fakes import board_reading, health, identity, perf_report, stamp
+from tests.publish_fakes import board_reading, health, identity, perf_report, sighting, stamp
 
 NAMES = topics.Names("home", "cam1")
 QUEUE = QueueCard(rows=1, bytes=700, oldest_s=3.2)
@@ -54,6 +56,7 @@ PAYLOADS: list[tuple[str, Envelope]] = [
         "reported",
         translate.reported(stamp(), Standing(4, 3, "failed", "bad-config", "no", "a 1", "", {"log.level": "info"})),
     ),
+    ("d", translate.detections(stamp(), sighting())),
     ("res/snapshot/1", translate.reply(stamp(), Answer(Command("snapshot", "1"), "succeeded", data={"sequence": 7}))),
 ]
 
@@ -76,6 +79,20 @@ def test_payload_decodes_strictly_into_its_type(below: str, payload: Envelope) -
 
 def test_every_topic_of_the_table_has_a_payload_here() -> None:
     assert {topics.find(NAMES.topic(below)) for below, _ in PAYLOADS} == set(topics.TOPICS)
+
+
+def test_no_answer_carries_no_counts_and_no_objects_carries_empty_ones() -> None:
+    unknown = translate.detections(stamp(), Sighting(1.0, known=False, reason="camera down"))
+    assert set(msgspec.to_builtins(unknown)) >= {"known", "reason"}
+    assert not set(msgspec.to_builtins(unknown)) & {"counts", "zones", "boxes", "sequence", "age_s"}
+    nothing = json.loads(msgspec.json.encode(translate.detections(stamp(), Sighting(1.0, known=True))))
+    assert (nothing["counts"], nothing["boxes"]) == ({}, [])
+
+
+def test_a_hundred_boxes_with_endless_names_fit_into_a_message() -> None:
+    box = Box("x" * 5000, 0.5, (1 / 3, 1 / 3, 2 / 3, 2 / 3), ("z" * 5000,) * 2)
+    payload = translate.detections(stamp(), Sighting(1.0, known=True, boxes=(box,) * 100))
+    assert topics.packet_bytes(NAMES.topic("d"), msgspec.json.encode(payload), 0) < topics.MAX_PACKET_BYTES
 
 
 def test_cleared_alarm_is_empty_and_nothing_else_is() -> None:

@@ -14,7 +14,7 @@ from agent.publish import contract
 from agent.publish.inbox import AlarmChange, Happening, StateChange
 from agent.publish.link import Accepted, Acked, Closed, Received, Refused, Subscribed
 from agent.publish.topics import decode
-from tests.publish_fakes import Link, Rig, board_reading, health, identity, perf_report
+from tests.publish_fakes import WALL_S, Link, Rig, board_reading, health, identity, perf_report, sighting
 
 P = "edge/v1/home/cam1"
 
@@ -79,6 +79,23 @@ def test_machine_without_heat_sensors_sends_no_heat() -> None:
     connected(rig)
     assert len(rig.link.on("m/sys")) == 1
     assert rig.link.on("m/therm") == []
+
+
+def test_after_an_outage_only_the_newest_detections_are_told_with_their_own_time() -> None:
+    rig = Rig()
+    rig.links = [Link(rig.clock, fault=ConnectionRefusedError())]
+    for people in (1, 2, 3):
+        rig.inbox.put_notice(sighting(at_s=rig.clock(), people=people))
+    seen_s = rig.clock()
+    rig.run_until(lambda: rig.network.status.connected)
+    rig.steps(3)
+    assert rig.clock() > seen_s
+    told = rig.link.on("d")
+    assert [(sent.qos, sent.retain) for sent in told] == [(0, False)]
+    payload = told[0].payload
+    assert isinstance(payload, contract.Detections)
+    assert (payload.counts, payload.seq) == ({"dog": 0, "person": 3}, 1)
+    assert payload.ts == pytest.approx(WALL_S + seen_s, rel=0, abs=0.01)
 
 
 def test_will_birth_and_state_carry_the_same_connection() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from agent.config import MqttConfig
 from agent.errors import BrokerError, ConfigError
-from agent.publish import Publisher, check
+from agent.publish import Publisher, check, purge
 from agent.publish.access import Access
 from agent.publish.link import Closed
 from agent.publish.paho_link import PahoLink
@@ -222,6 +222,23 @@ def test_connection_number_is_kept_in_the_state_dir(tmp_path: Path) -> None:
             assert wait_until(lambda pub=pub: pub.status().connected)
             assert pub.stop(2.0)
             assert (tmp_path / "mqtt-conn").read_text() == f"{expected}\n"
+
+
+def test_purge_speaks_3_1_1_where_it_must_and_empties_each_last_value() -> None:
+    with FakeBroker(connack=lambda version: b"\x20\x02\0\1" if version == 5 else b"\x20\x02\0\0") as broker:
+        said = purge(config(broker.port), "homeassistant", site="home", device="cam1")
+        assert said.endswith("keeps nothing of edge/v1/home/cam1 any more")
+        assert broker.versions == [5, 4]
+        emptied = [topic.decode() for _, topic in broker.publishes]
+    below = ("birth", "health", "reported", "state")
+    assert emptied == [*(f"edge/v1/home/cam1/{name}" for name in below), "homeassistant/device/edge-home-cam1/config"]
+
+
+def test_purge_names_what_does_not_answer() -> None:
+    with FakeBroker(acks=False) as broker, pytest.raises(BrokerError, match=r"acknowledges nothing within 0\.3 s"):
+        purge(config(broker.port), "homeassistant", site="home", device="cam1")
+    with FakeBroker(connack=lambda _v: b"") as broker, pytest.raises(BrokerError, match=r"says nothing for 0\.3 s"):
+        purge(config(broker.port), "homeassistant", site="home", device="cam1")
 
 
 def test_check_names_what_does_not_answer() -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.config import Config
+from agent.config import Config, override
 from agent.measure import Sensors
-from agent.records import CameraStatus
+from agent.records import CameraStatus, Health
 from agent.telemetry import Blindness, Telemetry
+from tests.servers.mosquitto import wait_until
 
 
 def test_blind_seconds_count_while_there_is_no_picture() -> None:
@@ -42,6 +43,11 @@ class Broker:
     def alarm(self, alarm_id: str, message: str | None) -> None:
         self.said.append(("alarm", alarm_id, message))
 
+    def board(self, reading: object) -> None: ...
+
+    def health(self, health: Health) -> None:
+        self.said.append(("health", health.camera.state))
+
     def state(self, state: str, reason: str = "") -> None:
         self.said.append(("state", state, reason))
 
@@ -68,6 +74,44 @@ def test_a_camera_fault_raises_its_alarm_and_its_end_clears_it() -> None:
         ("alarm", "camera", None),
         ("state", "online", ""),
     ]
+
+
+def test_a_camera_fault_is_on_the_card_soon_and_not_after_minutes() -> None:
+    broker = Broker()
+    config = override(Config(), {"measure.sensors_s": 0.5, "mqtt.health_s": 3600.0})
+    sensors = Sensors(config.measure)
+    one = Telemetry(config, sensors, broker, lambda: CameraStatus("down"))  # type: ignore[arg-type]
+
+    def cards() -> int:
+        return sum(said[0] == "health" for said in broker.said)
+
+    one.start()
+    try:
+        assert wait_until(lambda: cards() == 1)
+        one.camera_changed(CameraStatus("streaming"))
+        one.camera_changed(CameraStatus("down", "unplugged"))
+        assert wait_until(lambda: cards() == 2, 5.0)
+    finally:
+        one.stop()
+
+
+def test_a_fault_that_comes_while_the_card_is_made_is_not_missed() -> None:
+    broker = Broker()
+    config = override(Config(), {"measure.sensors_s": 0.5, "mqtt.health_s": 3600.0})
+    states = iter([CameraStatus("streaming"), *[CameraStatus("down")] * 100])
+
+    def camera() -> CameraStatus:
+        status = next(states)
+        if status.state == "streaming":
+            one.camera_changed(CameraStatus("down"))
+        return status
+
+    one = Telemetry(config, Sensors(config.measure), broker, camera)  # type: ignore[arg-type]
+    one.start()
+    try:
+        assert wait_until(lambda: ("health", "down") in broker.said, 5.0)
+    finally:
+        one.stop()
 
 
 def test_no_card_before_the_first_reading() -> None:

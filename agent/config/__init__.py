@@ -9,6 +9,7 @@ wrong type or range is refused with the key, the fault and what is allowed. Noth
 from agent.config.explain import Setting, settings, template
 from agent.config.live import LIVE, not_live, overlaid
 from agent.config.load import convert, digest, load, override, parse, to_toml
+from agent.config.outlets import DetectionsConfig, HomeAssistantConfig, PrometheusConfig
 from agent.config.tables import (
     CameraConfig,
     Config,
@@ -25,11 +26,14 @@ __all__ = [
     "LIVE",
     "CameraConfig",
     "Config",
+    "DetectionsConfig",
     "DeviceConfig",
+    "HomeAssistantConfig",
     "LogConfig",
     "MeasureConfig",
     "ModelConfig",
     "MqttConfig",
+    "PrometheusConfig",
     "RuntimeConfig",
     "Setting",
     "ZoneConfig",

@@ -158,6 +158,25 @@ def _broker_contradictions(config: Config) -> Iterator[str]:
         yield "mqtt.password_file: needs mqtt.username"
 
 
+def _listen_contradictions(config: Config) -> Iterator[str]:
+    if config.prometheus.listen:
+        try:
+            _ = config.prometheus.address
+        except ValueError as error:
+            yield f"prometheus.listen: {error}; give a port on loopback, as 127.0.0.1:9101"
+
+
+def _zone_contradictions(config: Config) -> Iterator[str]:
+    names = [zone.name for zone in config.zones]
+    for name in names:
+        if names.count(name) > 1:
+            yield f"zones: two are named {name!r}"
+    counted = [zone.name for zone in config.zones if zone.mode in {"include", "count"}]
+    for name in config.detections.zones:
+        if name not in counted:
+            yield f"detections.zones: no zone of mode include or count is named {name!r}"
+
+
 def _contradictions(config: Config) -> Iterator[str]:
     yield from _unusable(msgspec.to_builtins(config), "")
     camera, model = config.camera, config.model
@@ -171,10 +190,8 @@ def _contradictions(config: Config) -> Iterator[str]:
     if model.bundle and model.path:
         yield "model.bundle: stands beside model.path; give one of the two"
     yield from _broker_contradictions(config)
-    names = [zone.name for zone in config.zones]
-    for name in names:
-        if names.count(name) > 1:
-            yield f"zones: two are named {name!r}"
+    yield from _listen_contradictions(config)
+    yield from _zone_contradictions(config)
 
 
 def _unusable(value: object, key: str) -> Iterator[str]:

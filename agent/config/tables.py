@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from agent.config.outlets import DetectionsConfig, HomeAssistantConfig, PrometheusConfig
 from agent.records import Heads
 
 Seconds = Annotated[float, Meta(ge=0.0, extra={"unit": "s"})]
@@ -178,10 +179,11 @@ class ZoneConfig(Section, frozen=True, kw_only=True):
         Meta(min_length=3, description="Corners as [x, y], relative to the frame: [0, 0] is the top left."),
     ]
     mode: Annotated[
-        Literal["include", "exclude", "mask"],
+        Literal["include", "exclude", "mask", "count"],
         Meta(
             description="include: only objects in some such zone count; exclude: objects in it do not; "
-            "mask: its pixels are painted grey before the model sees them."
+            "mask: its pixels are painted grey before the model sees them; count: nothing is left out, "
+            "[detections] counts what is in it."
         ),
     ] = "include"
     classes: Annotated[list[str], Meta(description="Classes that the zone speaks of; empty: all.")] = []
@@ -301,4 +303,7 @@ class Config(Section, frozen=True, kw_only=True):
     zones: Annotated[list[ZoneConfig], Meta(description="Named polygons.")] = []
     measure: Annotated[MeasureConfig, Meta(description="How telemetry is taken.")] = MeasureConfig()
     mqtt: Annotated[MqttConfig, Meta(description="The broker.")] = MqttConfig()
+    detections: Annotated[DetectionsConfig, Meta(description="What the camera sees, told.")] = DetectionsConfig()
+    homeassistant: Annotated[HomeAssistantConfig, Meta(description="Announces the board.")] = HomeAssistantConfig()
+    prometheus: Annotated[PrometheusConfig, Meta(description="The health card for Prometheus.")] = PrometheusConfig()
     log: Annotated[LogConfig, Meta(description="What is logged.")] = LogConfig()

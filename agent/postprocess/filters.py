@@ -24,7 +24,7 @@ class Filters:
         self._zones = [
             (zone.mode == "include", np.array(zone.polygon), _ids(labels, zone.classes, f"zone {zone.name!r}"))
             for zone in zones
-            if zone.mode != "mask"
+            if zone.mode in {"include", "exclude"}
         ]
 
     def __call__(self, found: Detections, placement: Placement, most: int) -> Detections:

@@ -13,9 +13,12 @@ rely on. Without a broker everything is taken in all the same and waits: ``outbo
 
 from agent.publish import asyncapi, listing
 from agent.publish.batch import decode_batch
+from agent.publish.home_assistant import HomePlan
+from agent.publish.home_assistant import plan as plan_home
 from agent.publish.inbound import INBOUND
 from agent.publish.probe import check
 from agent.publish.publisher import Publisher
+from agent.publish.purge import purge
 from agent.publish.stamp import wall_clock
 from agent.publish.status import PublisherStatus
 from agent.publish.topics import BATCHES, TOPICS, decode, metric_dictionary, schemas
@@ -24,6 +27,7 @@ __all__ = [
     "BATCHES",
     "INBOUND",
     "TOPICS",
+    "HomePlan",
     "Publisher",
     "PublisherStatus",
     "asyncapi",
@@ -32,6 +36,8 @@ __all__ = [
     "decode_batch",
     "listing",
     "metric_dictionary",
+    "plan_home",
+    "purge",
     "schemas",
     "wall_clock",
 ]

@@ -14,12 +14,18 @@ import msgspec
 
 from agent.publish.contract import VERSION, Part
 from agent.publish.inbound import INBOUND
-from agent.publish.topics import ROOT, TOPICS
+from agent.publish.topics import BATCHES, ROOT, TOPICS
 
 FILE_NAME = "asyncapi.json"
 
 _ASYNCAPI = "3.0.0"
 _MQTT_BINDING = "0.2.0"
+_BATCH = "Batch"
+_BATCHED = {
+    "summary": "Windows, one JSON object a line, deflated (zlib); each line carries its `kind`: perf, sys or therm.",
+    "contentType": "application/x-ndjson",
+    "payload": {"type": "string", "contentMediaType": "application/x-ndjson", "contentEncoding": "deflate"},
+}
 _PARAMETERS = {
     "site": "Place in the fleet: 1 to 64 of a-z, 0-9 and -.",
     "device": "The board, unique in its site: 1 to 64 of a-z, 0-9 and -.",
@@ -37,12 +43,18 @@ def document() -> dict[str, Any]:
     operations: dict[str, Any] = {}
     for line in TOPICS:
         name = _name(line.pattern)
-        channels[name] = _channel(f"{ROOT}/{{site}}/{{device}}/{line.pattern}", line.payload, line.description)
-        operations[f"send-{name}"] = _operation("send", name, line.payload, line.qos, retain=line.retain)
+        channels[name] = _channel(f"{ROOT}/{{site}}/{{device}}/{line.pattern}", line.payload.__name__, line.description)
+        operations[f"send-{name}"] = _operation("send", name, line.payload.__name__, line.qos, retain=line.retain)
+    for batch in BATCHES:
+        name = _name(batch.pattern)
+        channels[name] = _channel(f"{ROOT}/{{site}}/{{device}}/{batch.pattern}", _BATCH, batch.description)
+        operations[f"send-{name}"] = _operation("send", name, _BATCH, 1, retain=False)
     for inbound in INBOUND:
-        channels[inbound.name] = _channel(f"{ROOT}/{{site}}/{inbound.pattern}", inbound.payload, inbound.description)
+        channels[inbound.name] = _channel(
+            f"{ROOT}/{{site}}/{inbound.pattern}", inbound.payload.__name__, inbound.description
+        )
         operations[f"receive-{inbound.name}"] = _operation(
-            "receive", inbound.name, inbound.payload, 1, retain=inbound.retain
+            "receive", inbound.name, inbound.payload.__name__, 1, retain=inbound.retain
         )
     return {
         "asyncapi": _ASYNCAPI,
@@ -50,7 +62,10 @@ def document() -> dict[str, Any]:
         "defaultContentType": "application/json",
         "channels": channels,
         "operations": operations,
-        "components": {"schemas": schemas, "messages": {kind.__name__: _message(kind) for kind in payloads}},
+        "components": {
+            "schemas": schemas,
+            "messages": {kind.__name__: _message(kind) for kind in payloads} | {_BATCH: _BATCHED},
+        },
     }
 
 
@@ -78,21 +93,21 @@ def _name(pattern: str) -> str:
     return "-".join(word for word in pattern.split("/") if not word.startswith("{"))
 
 
-def _channel(address: str, payload: type[Part], description: str) -> dict[str, Any]:
+def _channel(address: str, message: str, description: str) -> dict[str, Any]:
     used = re.findall(r"\{(\w+)\}", address)
     return {
         "address": address,
         "description": description,
         "parameters": {name: {"description": _PARAMETERS[name]} for name in used},
-        "messages": {payload.__name__: {"$ref": f"#/components/messages/{payload.__name__}"}},
+        "messages": {message: {"$ref": f"#/components/messages/{message}"}},
     }
 
 
-def _operation(action: str, channel: str, payload: type[Part], qos: int, *, retain: bool) -> dict[str, Any]:
+def _operation(action: str, channel: str, message: str, qos: int, *, retain: bool) -> dict[str, Any]:
     return {
         "action": action,
         "channel": {"$ref": f"#/channels/{channel}"},
-        "messages": [{"$ref": f"#/channels/{channel}/messages/{payload.__name__}"}],
+        "messages": [{"$ref": f"#/channels/{channel}/messages/{message}"}],
         "bindings": {"mqtt": {"qos": qos, "retain": retain, "bindingVersion": _MQTT_BINDING}},
     }
 

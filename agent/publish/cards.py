@@ -12,14 +12,16 @@ import msgspec
 
 from agent.publish import translate
 from agent.publish.contract import Envelope, QueueCard, StateName, Totals
+from agent.publish.home_assistant import CLS as HOME
+from agent.publish.home_assistant import Announcer
 from agent.publish.inbox import StateChange
 from agent.publish.link import Will
 from agent.publish.restamp import restamp
 from agent.publish.stamp import Stamper
 from agent.publish.topics import Names
-from agent.records import Health, Identity, Standing
+from agent.records import Health, Identity, Sighting, Standing
 
-_ORDER = ("birth", "state", "reported", "health")
+_ORDER = ("birth", "state", "reported", "d", "health", HOME)
 """Who I am comes before how I am: a reader judges a ``lost`` by the ``conn`` of the birth."""
 
 
@@ -35,12 +37,14 @@ class Message:
 class Cards:
     """Owned by the mqtt thread."""
 
-    def __init__(self, names: Names, stamper: Stamper) -> None:
+    def __init__(self, names: Names, stamper: Stamper, home: Announcer | None = None) -> None:
         self._names = names
         self._stamper = stamper
+        self._home = home
         self._identity: Identity | None = None
         self._health: Health | None = None
         self._standing: Standing | None = None
+        self._sighting: Sighting | None = None
         self._state = StateChange("online")
         self._alarms: dict[str, Message] = {}
         self._due: set[str] = set()
@@ -55,15 +59,36 @@ class Cards:
         """The active alarms, by id."""
         return self._alarms
 
+    def take(self, item: Health | Identity | Sighting | Standing | StateChange) -> None:
+        """Whatever of it is a last value."""
+        match item:
+            case Health():
+                self.set_health(item)
+            case Identity():
+                self.set_identity(item)
+            case Sighting():
+                self.set_sighting(item)
+            case Standing():
+                self.set_standing(item)
+            case StateChange():
+                self.set_state(item)
+
     def set_identity(self, identity: Identity) -> None:
         """Who this agent is, from now on."""
         self._identity = identity
-        self._due.add("birth")
+        self._due |= {"birth", HOME}
 
     def set_health(self, health: Health) -> None:
         """How the agent is."""
         self._health = health
         self._due.add("health")
+        if self._home is not None and self._home.learn(health):
+            self._due.add(HOME)
+
+    def set_sighting(self, sighting: Sighting) -> None:
+        """What is there; one that was not sent yet is no news any more."""
+        self._sighting = sighting
+        self._due.add("d")
 
     def set_standing(self, standing: Standing) -> None:
         """How far the agent has got with what is desired."""
@@ -97,6 +122,8 @@ class Cards:
             "health": self._health,
             "state": self._state,
             "reported": self._standing,
+            "d": self._sighting,
+            HOME: self._home,
         }
         self._due = {key for key, value in known.items() if value is not None} | {f"a/{id_}" for id_ in self._alarms}
 
@@ -124,7 +151,14 @@ class Cards:
         stamp["conn"] = conn
         return Will(self._names.topic("state"), msgspec.json.encode(translate.state(stamp, "lost", "")))
 
+    def _announcement(self) -> Message | None:
+        if self._home is None or self._identity is None or self._health is None:
+            return None
+        return Message(HOME, self._home.topic, self._home.body(self._identity, self._health))
+
     def _make(self, key: str, queue: QueueCard, totals: Totals) -> Message | None:
+        if key == HOME:
+            return self._announcement()
         payload: Envelope | None = None
         if key == "state":
             payload = translate.state(self._stamper.stamp(key), self._state.name, self._state.reason)
@@ -134,6 +168,8 @@ class Cards:
             payload = translate.health(self._stamper.stamp(key), self._health, queue, totals)
         elif key == "reported" and self._standing:
             payload = translate.reported(self._stamper.stamp(key), self._standing)
+        elif key == "d" and self._sighting:
+            payload = translate.detections(self._stamper.stamp(key, self._sighting.at_s), self._sighting)
         if payload is None:
             return self._alarms.get(key.removeprefix("a/"))
         return Message(key, self._names.topic(key), msgspec.json.encode(payload))

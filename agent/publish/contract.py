@@ -184,6 +184,12 @@ class HealthCard(Envelope, frozen=True, kw_only=True):
     rss_bytes: Annotated[int | None, _metric("bytes", "gauge", "Memory of the agent.")] = None
     soc_celsius: Annotated[float | None, _metric("Cel", "gauge", "The processor's temperature.")] = None
     throttle_bits: Annotated[int | None, _metric("1", "gauge", "The Raspberry Pi firmware's throttle word.")] = None
+    under_voltage: Annotated[bool | None, _metric("1", "gauge", "Under-volted.")] = None
+    throttled: Annotated[bool | None, _metric("1", "gauge", "Throttled or capped.")] = None
+    age_p50_s: Annotated[float | None, _metric("s", "gauge", "Capture to answer, newest window, median.")] = None
+    age_p99_s: Annotated[float | None, _metric("s", "gauge", "The same, 99th percentile.")] = None
+    total_p50_s: Annotated[float | None, _metric("s", "gauge", "Work on a frame, newest window, median.")] = None
+    total_p99_s: Annotated[float | None, _metric("s", "gauge", "The same, 99th percentile.")] = None
 
 
 class Sketch(Part, frozen=True, kw_only=True):
@@ -321,3 +327,28 @@ class Event(Envelope, frozen=True, kw_only=True):
 
     event: Annotated[str, Meta(description="Its kind, the last word of the topic.")]
     data: Annotated[dict[str, Scalar], Meta(description="What belongs to it.")] = {}
+
+
+class Box(Part, frozen=True, kw_only=True):
+    """One object of one frame; nothing says that it is the same as one of another frame."""
+
+    label: Annotated[str, Meta(description="The class's name.")]
+    confidence: Annotated[float, _metric("1", "gauge", "0 to 1.")]
+    xyxy: Annotated[
+        tuple[float, float, float, float], Meta(description="Left, top, right, bottom, relative to the frame: 0 to 1.")
+    ]
+    zones: Annotated[tuple[str, ...], Meta(description="Counted zones that the centre of its box lies in.")] = ()
+
+
+class Detections(Envelope, frozen=True, kw_only=True):
+    """What is there. ``known`` false: there is no answer, which is not "no objects"; then no field below is there."""
+
+    known: Annotated[bool, Meta(description="Whether there is an answer.")]
+    reason: Annotated[str | None, Meta(description="One sentence while there is none.")] = None
+    sequence: Annotated[int | None, _metric("1", "counter", "Number of the newest frame.")] = None
+    age_s: Annotated[float | None, _metric("s", "gauge", "Age of that frame when it was answered.")] = None
+    counts: Annotated[
+        dict[str, int] | None, Meta(description="Objects by class, held; a class that is not named has none.")
+    ] = None
+    zones: Annotated[dict[str, dict[str, int]] | None, Meta(description="The same for each counted zone.")] = None
+    boxes: Annotated[tuple[Box, ...] | None, Meta(description="What the newest frame shows, best first.")] = None

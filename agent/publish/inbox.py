@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from agent.publish.contract import Scalar, StateName
 from agent.publish.wake import Wake
-from agent.records import Answer, BoardReading, Health, Identity, PerfReport, Standing
+from agent.records import Answer, BoardReading, Health, Identity, PerfReport, Sighting, Standing
 
 MAX_WINDOWS = 256
 MAX_NOTICES = 1024
@@ -45,7 +45,7 @@ class Happening:
 
 
 Window = PerfReport | BoardReading | Health
-Notice = Identity | StateChange | AlarmChange | Happening | Answer | Standing
+Notice = Identity | StateChange | AlarmChange | Happening | Answer | Sighting | Standing
 Item = Window | Notice
 
 
@@ -104,6 +104,7 @@ _CLASSES: dict[type, str] = {
     Happening: "e",
     Answer: "res",
     Standing: "reported",
+    Sighting: "d",
 }
 
 

@@ -10,12 +10,12 @@ import msgspec
 from agent.publish import translate
 from agent.publish.cards import Cards, Message
 from agent.publish.contract import Envelope
-from agent.publish.inbox import AlarmChange, Happening, Item, StateChange, class_of
+from agent.publish.inbox import AlarmChange, Happening, Item, class_of
 from agent.publish.outbox import Row
 from agent.publish.spool import Spool
 from agent.publish.stamp import Stamper
 from agent.publish.topics import MAX_PACKET_BYTES, Names, packet_bytes
-from agent.records import Answer, BoardReading, Health, Identity, PerfReport, Standing
+from agent.records import Answer, BoardReading, PerfReport
 
 log = logging.getLogger("agent.publish")
 
@@ -63,14 +63,8 @@ class Intake:
             case Answer(command=command):
                 stamp = self._stamper.stamp("res", self._clock())
                 self._notice("res", f"res/{command.op}/{command.id}", translate.reply(stamp, item))
-            case Health():
-                self._cards.set_health(item)
-            case Identity():
-                self._cards.set_identity(item)
-            case Standing():
-                self._cards.set_standing(item)
-            case StateChange():
-                self._cards.set_state(item)
+            case _:
+                self._cards.take(item)
 
     def _take_board(self, reading: BoardReading) -> None:
         self._window("m/sys", translate.sys(self._stamper.stamp("m/sys", reading.taken_s), reading))

@@ -11,7 +11,7 @@ import msgspec
 
 from agent.errors import ConfigError
 from agent.publish.inbound import INBOUND
-from agent.publish.topics import ROOT, TOPICS
+from agent.publish.topics import BATCHES, ROOT, TOPICS
 
 
 def rows() -> Iterator[dict[str, Any]]:
@@ -26,6 +26,17 @@ def rows() -> Iterator[dict[str, Any]]:
             "payload": line.payload.__name__,
             "schema": line.pattern,
             "description": line.description,
+        }
+    for batch in BATCHES:
+        yield {
+            "topic": f"{ROOT}/{{site}}/{{device}}/{batch.pattern}",
+            "direction": "sends",
+            "qos": 1,
+            "retain": False,
+            "class": batch.cls,
+            "payload": "Batch",
+            "schema": "",
+            "description": batch.description,
         }
     for inbound in INBOUND:
         yield {

@@ -22,7 +22,7 @@ from agent.publish.wake import Wake
 PROBE = "e/check"
 
 
-class _OtherVersionError(BrokerError):
+class OtherVersionError(BrokerError):
     """Perhaps the broker speaks another version of MQTT."""
 
 
@@ -48,7 +48,7 @@ def check(
     access = read_access(config, credentials_dir)
     try:
         _try(access, names, 5, clock)
-    except _OtherVersionError as error:
+    except OtherVersionError as error:
         return _check_old(access, names, clock, error)
     return f"{access.where} takes our messages (MQTT 5; a probe to {names.topic(PROBE)} was acknowledged)"
 
@@ -56,7 +56,7 @@ def check(
 def _check_old(access: Access, names: Names, clock: Callable[[], float], first: BrokerError) -> str:
     try:
         _try(access, names, 4, clock)
-    except _OtherVersionError:
+    except OtherVersionError:
         raise BrokerError(str(first)) from None
     doubt = "this version does not tell whether its access rules let the probe through"
     return f"{access.where} takes our messages (MQTT 3.1.1: {doubt})"
@@ -69,30 +69,36 @@ def _try(access: Access, names: Names, version: Version, clock: Callable[[], flo
     except (OSError, ValueError) as error:
         raise BrokerError(reasons.of_error(error, access)) from None
     try:
-        _log_in(link, access, clock)
+        log_in(link, access, clock)
         _publish(link, access, names, clock)
     finally:
         link.close()
 
 
-def _log_in(link: Link, access: Access, clock: Callable[[], float]) -> None:
-    event = _wait_for((Accepted, Refused), link, access, clock)
+def log_in(link: Link, access: Access, clock: Callable[[], float]) -> None:
+    """Waits until the broker has let us in.
+
+    Raises:
+        OtherVersionError: it may speak another version of MQTT.
+        BrokerError: it refuses us.
+    """
+    event = wait_for((Accepted, Refused), link, access, clock)
     match event:
         case Refused() if event.code == UNSUPPORTED_VERSION:
-            raise _OtherVersionError(reasons.of_refusal(event.code, event.name, access))
+            raise OtherVersionError(reasons.of_refusal(event.code, event.name, access))
         case Refused():
             raise BrokerError(reasons.of_refusal(event.code, event.name, access))
         case Closed():
-            raise _OtherVersionError(reasons.of_early_close(event.detail, access))
+            raise OtherVersionError(reasons.of_early_close(event.detail, access))
         case None:
-            raise _OtherVersionError(reasons.of_silence(access))
+            raise OtherVersionError(reasons.of_silence(access))
 
 
 def _publish(link: Link, access: Access, names: Names, clock: Callable[[], float]) -> None:
     stamper = Stamper(device=names.device, boot=new_boot(), clock=clock, wall=wall_clock)
     body = msgspec.json.encode(translate.event(stamper.stamp("e"), "check", {}))
     link.publish(names.topic(PROBE), body, qos=1, retain=False)
-    event = _wait_for((Acked,), link, access, clock)
+    event = wait_for((Acked,), link, access, clock)
     match event:
         case Acked() if event.refusal:
             who = f"user {access.username!r}" if access.username else "a connection without user name"
@@ -104,7 +110,7 @@ def _publish(link: Link, access: Access, names: Names, clock: Callable[[], float
             raise BrokerError(f"{access.where} acknowledges nothing within {access.timeout_s:g} s: does it hang?")
 
 
-def _wait_for(kinds: tuple[type, ...], link: Link, access: Access, clock: Callable[[], float]) -> LinkEvent | None:
+def wait_for(kinds: tuple[type, ...], link: Link, access: Access, clock: Callable[[], float]) -> LinkEvent | None:
     """The first event of these kinds, or the end of the connection; None when neither comes in time."""
     by_s = clock() + access.timeout_s
     while clock() < by_s:

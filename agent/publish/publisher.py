@@ -17,6 +17,7 @@ from agent.publish.backoff import Backoff
 from agent.publish.build import make_spool
 from agent.publish.conn import ConnCounter
 from agent.publish.contract import Scalar, StateName
+from agent.publish.home_assistant import Announcer, HomePlan
 from agent.publish.inbox import AlarmChange, Happening, Inbox, Notice, StateChange, Window
 from agent.publish.link import Link, Will
 from agent.publish.network import Network, Version
@@ -29,7 +30,17 @@ from agent.publish.status import PublisherStatus
 from agent.publish.stored import merge_rows
 from agent.publish.topics import Names, is_ident
 from agent.publish.wake import Wake
-from agent.records import Answer, BoardReading, Command, Desired, Health, Identity, PerfReport, Standing
+from agent.records import (
+    Answer,
+    BoardReading,
+    Command,
+    Desired,
+    Health,
+    Identity,
+    PerfReport,
+    Sighting,
+    Standing,
+)
 
 log = logging.getLogger("agent.publish")
 
@@ -61,6 +72,7 @@ class Publisher:
         on_command: Callable[[Command], None] | None = None,
         on_delivered: Callable[[str, str], None] | None = None,
         on_desired: Callable[[Desired], None] | None = None,
+        home: HomePlan | None = None,
     ) -> None:
         """Prepares; nothing is read or dialled before :meth:`start`.
 
@@ -80,6 +92,7 @@ class Publisher:
             on_command: told of each command on the mqtt thread; must return at once.
             on_desired: told of what the fleet wants; must return at once.
             on_delivered: told of the operation and id of each reply that the broker acknowledged; must return at once.
+            home: what to announce to Home Assistant; nothing when not given.
 
         Raises:
             ConfigError: ``site`` or ``device`` cannot stand in a topic.
@@ -92,6 +105,7 @@ class Publisher:
         self._inbox = Inbox(self._wake)
         self._outbox = Outbox(config.queue_bytes, merge_rows)
         self._stamper = Stamper(device=device, boot=boot or new_boot(), clock=clock, wall=wall)
+        rng = rng or Random()  # noqa: S311  # jitter, no secret
         self._session = Session(
             self._names,
             self._outbox,
@@ -104,9 +118,10 @@ class Publisher:
             on_command=on_command,
             on_delivered=on_delivered,
             on_desired=on_desired,
+            home=Announcer(self._names, home, clock, rng) if home else None,
         )
         self._conn = ConnCounter(state_dir, last_conn)
-        self._backoff = Backoff(config.reconnect_max_s, rng or Random())  # noqa: S311  # jitter, no secret
+        self._backoff = Backoff(config.reconnect_max_s, rng)
         self._network: Network | None = None
         self._thread: threading.Thread | None = None
         self._restart_lock = threading.Lock()
@@ -156,6 +171,10 @@ class Publisher:
     def health(self, health: Health) -> None:
         """The last-value card; what the publisher knows of itself is added."""
         self._window(health)
+
+    def detections(self, sighting: Sighting) -> None:
+        """What is there, to ``d``; only the newest is kept for a broker that is away."""
+        self._notice(sighting)
 
     def alarm(self, alarm_id: str, message: str | None) -> None:
         """Raises an alarm, or clears it when there is no message.

@@ -17,6 +17,8 @@ from agent.publish import translate
 from agent.publish.build import spool_in_memory
 from agent.publish.cards import Cards
 from agent.publish.contract import QueueCard, StateName, Totals
+from agent.publish.home_assistant import CLS as HOME
+from agent.publish.home_assistant import Announcer
 from agent.publish.inbox import Happening, Inbox, StateChange
 from agent.publish.intake import Intake
 from agent.publish.link import Accepted, Acked, Link, Received, Subscribed, Will
@@ -62,6 +64,7 @@ class Session:
         on_command: Callable[[Command], None] | None = None,
         on_delivered: Callable[[str, str], None] | None = None,
         on_desired: Callable[[Desired], None] | None = None,
+        home: Announcer | None = None,
     ) -> None:
         self.refusals: dict[str, str] = {}
         self.rivals = 0
@@ -75,7 +78,8 @@ class Session:
         self._on_command = on_command
         self._on_delivered = on_delivered
         self._on_desired = on_desired
-        self._cards = Cards(names, stamper)
+        self._home = home
+        self._cards = Cards(names, stamper, home)
         self._intake = Intake(names, stamper, self._cards, self._spool, clock)
         self._watch = SelfWatch(stamper.boot)
         self._flights: dict[int, Flight] = {}
@@ -128,7 +132,8 @@ class Session:
         self._cards.all_due()
         self._spool.turn(connected=True)  # what is live no longer must not go out as if it were
         own = [self._names.topic(below) for below in ("state", "a/+", "cmd/+/+", "desired")]
-        link.subscribe([*own, f"{self._names.to_all}cmd/+/+"])
+        also = [self._home.status_topic] if self._home else []
+        link.subscribe([*own, f"{self._names.to_all}cmd/+/+", *also])
         self.pump(link)
 
     def end(self) -> None:
@@ -141,6 +146,9 @@ class Session:
     def pump(self, link: Link) -> None:
         """Sends what may be sent now."""
         self._repair()
+        if self._home is not None and self._home.take_due():
+            for key in (HOME, "d"):  # all else is retained
+                self._cards.say_again(key)
         while self._limits and len(self._flights) < self._limits.window:
             if not (self._send_card(link) or self._send_row(link, self._limits)):
                 break
@@ -153,7 +161,10 @@ class Session:
             case Received():
                 self._on_message(event)
             case Subscribed() if event.refusal:
-                log.warning("the broker lets us not read our own topics (%s): it may keep a stale state", event.refusal)
+                also = f" or {self._home.status_topic}" if self._home else ""
+                log.warning(
+                    "the broker lets us not read our own topics%s (%s): it may keep a stale state", also, event.refusal
+                )
 
     def on_rival(self) -> None:
         """Somebody else connects as this device."""
@@ -234,7 +245,7 @@ class Session:
         if flight.cls == "state":
             self._watch.shown()
         if self.refusals.pop(flight.cls, None):
-            log.info("the broker takes %s again", self._names.topic(PATTERNS[flight.cls]))
+            log.info("the broker takes %s again", self._where(flight.cls))
 
     def _right_stale_alarms(self) -> None:
         """A former start's alarms were told, as news that is late: whoever listens is to know how it is today."""
@@ -266,11 +277,18 @@ class Session:
         if not rows:
             self._refused[cls] += 1
         if cls not in self.refusals:
-            topic = self._names.topic(PATTERNS[cls])
+            topic = self._where(cls)
             self.refusals[cls] = f"the broker does not let us publish to {topic} ({name}): check its access rules"
             log.error("%s", self.refusals[cls])
 
+    def _where(self, cls: str) -> str:
+        return self._home.topic if self._home and cls == HOME else self._names.topic(PATTERNS[cls])
+
     def _on_message(self, event: Received) -> None:
+        if self._home is not None and event.topic == self._home.status_topic:
+            if not event.retained:  # we have just said everything
+                self._home.heard(event.body)
+            return
         if event.topic == self._names.topic("state"):
             self._on_state(event.body)
             return

@@ -57,10 +57,13 @@ TOPICS = (
     Topic("a/{id}", "a", 1, True, contract.Alarm, "An alarm while it is active; empty when it clears."),
     Topic("e/{id}", "e", 1, False, contract.Event, "Something that happened."),
     Topic("reported", "reported", 1, True, contract.Reported, "How far the board has got with `desired`."),
+    Topic("d", "d", 0, False, contract.Detections, "What is there, opt-in: held counts by class and zone, boxes."),
     Topic("res/{op}/{id}", "res", 1, False, contract.Reply, "How a command went, and what it asked for."),
 )
 
-BY_CLASS = {topic.cls: topic for topic in TOPICS}
+DISCOVERY = Topic("", "homeassistant", 1, True, Envelope, "Home Assistant's own: its topic and format are not ours.")
+
+BY_CLASS = {topic.cls: topic for topic in (*TOPICS, DISCOVERY)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from agent.records import (
     ModelInfo,
     PerfReport,
     RuntimeInfo,
+    Sighting,
     SketchBins,
     StageStats,
     Standing,
@@ -174,6 +175,7 @@ def therm(stamp: Stamp, reading: BoardReading) -> contract.Therm:
 
 def health(stamp: Stamp, card: Health, queue: contract.QueueCard, totals: contract.Totals) -> contract.HealthCard:
     """The last-value card, with what the publisher knows of itself."""
+    age, total = card.stages.get("age"), card.stages.get("total")
     return contract.HealthCard(
         **stamp,
         uptime_s=_rounded(card.uptime_s, 1),
@@ -185,6 +187,12 @@ def health(stamp: Stamp, card: Health, queue: contract.QueueCard, totals: contra
         rss_bytes=card.board.process.rss_bytes,
         soc_celsius=_optional(card.board.thermal.soc_celsius, 1),
         throttle_bits=card.board.thermal.throttle_bits,
+        under_voltage=card.board.thermal.under_voltage,
+        throttled=card.board.thermal.throttled,
+        age_p50_s=_rounded(age.p50_s, 6) if age else None,
+        age_p99_s=_rounded(age.p99_s, 6) if age else None,
+        total_p50_s=_rounded(total.p50_s, 6) if total else None,
+        total_p99_s=_rounded(total.p99_s, 6) if total else None,
     )
 
 
@@ -197,6 +205,30 @@ def event(stamp: Stamp, kind: str, data: Mapping[str, Scalar]) -> contract.Event
     """Something that happened."""
     plain = {key: _text(value) if isinstance(value, str) else value for key, value in data.items()}
     return contract.Event(**stamp, event=kind, data=plain)
+
+
+def detections(stamp: Stamp, seen: Sighting) -> contract.Detections:
+    """What is there, or that it is not known."""
+    if not seen.known:
+        return contract.Detections(**stamp, known=False, reason=_text(seen.reason))
+    boxes = tuple(
+        contract.Box(
+            label=_name(box.label),
+            confidence=round(box.confidence, 3),
+            xyxy=tuple(round(side, 4) for side in box.xyxy),  # type: ignore[arg-type]  # four in, four out
+            zones=tuple(map(_name, box.zones)),
+        )
+        for box in seen.boxes
+    )
+    return contract.Detections(
+        **stamp,
+        known=True,
+        sequence=seen.sequence,
+        age_s=_rounded(seen.age_s, 6),
+        counts=_named(seen.counts),
+        zones={_name(zone): _named(counts) for zone, counts in seen.zones.items()},
+        boxes=boxes,
+    )
 
 
 def state(stamp: Stamp, name: contract.StateName, reason: str) -> contract.State:
@@ -263,6 +295,15 @@ def _camera_card(camera: CameraStatus) -> contract.CameraCard:
         corrupt_total=camera.corrupt_total,
         reason=_text(camera.reason) or None,
     )
+
+
+def _named(counts: Mapping[str, int]) -> dict[str, int]:
+    return {_name(label): count for label, count in counts.items()}
+
+
+def _name(name: str) -> str:
+    """A class's or zone's name, cut where a name could never end: a hundred boxes must fit into one message."""
+    return _text(name)[:100]
 
 
 def _text(text: str) -> str:

@@ -7,6 +7,7 @@ frame pixels; pixels are BGR, as OpenCV gives them. Checked when made where a wr
 from agent.records.arrays import FloatArray, IntArray, Pixels, Tensor
 from agent.records.frame import CameraState, CameraStatus, Detections, Frame, FrameResult, Labels, Placement, StageTimes
 from agent.records.model import MOST_ANCHORS, AnchorMap, Heads, ModelCard, ModelInfo, Outputs, RuntimeInfo, TensorSpec
+from agent.records.presence import Box, Sighting
 from agent.records.telemetry import (
     Answer,
     BoardInfo,
@@ -30,6 +31,7 @@ __all__ = [
     "Answer",
     "BoardInfo",
     "BoardReading",
+    "Box",
     "CameraState",
     "CameraStatus",
     "Command",
@@ -52,6 +54,7 @@ __all__ = [
     "ProcessReading",
     "RuntimeInfo",
     "SensorStatus",
+    "Sighting",
     "SketchBins",
     "StageStats",
     "StageTimes",

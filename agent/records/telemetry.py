@@ -141,13 +141,14 @@ class BoardInfo:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """The last-value card: how the agent itself is."""
+    """The last-value card: how the agent itself is; ``stages`` are those of the newest window."""
 
     uptime_s: float
     fps: float | None
     camera: CameraStatus
     board: BoardReading
     blind_s: float
+    stages: dict[str, StageStats] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
