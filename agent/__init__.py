@@ -5,8 +5,9 @@ The map. One street, walked one way by each frame::
     camera -> preprocess -> infer -> postprocess -> measure -> drift -> sample -> publish
 
 Each stage is a room of its own: it imports ``errors``, ``records`` and ``config``, never another stage.
-``pipeline`` walks one frame down the street; ``service`` builds the pipeline, owns the threads and the exit
-code; ``cli`` is the only file that knows Typer. ``model`` reads the .tflite file as data.
+``pipeline`` walks one frame down the street; ``parts`` is what the service is made of, ``service`` its loop and its
+life; ``board`` is what belongs to this machine; ``cli`` is the only room that knows Typer. ``model`` reads the .tflite
+file as data. ``commands``, ``desired`` and ``remote`` do what is asked for from afar; ``presence`` says what is there.
 """
 
 __version__ = "0.1.0"

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from agent import camera, publish
+from agent.board import device_id, ready_model
 from agent.config import Config
 from agent.errors import AgentError
 from agent.presence import Presence
-from agent.service import device_id, ready_model
 
 
 @dataclass(frozen=True, slots=True)

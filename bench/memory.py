@@ -25,9 +25,9 @@ import numpy; print('numpy', rss())
 import cv2; print('opencv', rss())
 from agent.infer import choose_backend; choose_backend(); print('the runtime', rss())
 import agent.service, agent.console, agent.cli; print('the agent, MQTT and all else', rss())
-from agent import config, service
+from agent import board, config
 c = config.override(config.Config(), {'model.path': sys.argv[1]})
-m = service.ready_model(c); print('the model, loaded and warm', rss())
+m = board.ready_model(c); print('the model, loaded and warm', rss())
 """
 
 

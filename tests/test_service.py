@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from agent import board, service
 from agent import config as settings
-from agent import service
 from agent.bundle import Manifest, generate_key, make
 from agent.config import Config
 from agent.errors import CameraError, ModelError
@@ -66,25 +66,25 @@ def test_a_bundle_runs_like_its_files(assets: Path, clip: Path, tmp_path: Path) 
 
     (tmp_path / "other.pub").write_text(generate_key().public.text())
     with pytest.raises(ModelError, match="signed by key"):
-        service.ready_model(settings.override(config, {"model.trusted_keys": [str(tmp_path / "other.pub")]}))
+        board.ready_model(settings.override(config, {"model.trusted_keys": [str(tmp_path / "other.pub")]}))
 
 
 def test_the_board_id_is_the_setting_or_made_from_host_and_machine(tmp_path: Path) -> None:
     named = settings.override(Config(), {"device.id": "door-7"})
-    assert service.device_id(named) == "door-7"
+    assert board.device_id(named) == "door-7"
     first, second = tmp_path / "first", tmp_path / "second"
     first.write_text("0123456789abcdef\n")
     second.write_text("fedcba9876543210\n")
-    one, other = service.device_id(Config(), first), service.device_id(Config(), second)
+    one, other = board.device_id(Config(), first), board.device_id(Config(), second)
     assert one != other, "two boards with one host name do not take each other's place"
-    assert one == service.device_id(Config(), first)
+    assert one == board.device_id(Config(), first)
     assert set(one) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
-    assert service.device_id(Config(), tmp_path / "none")
+    assert board.device_id(Config(), tmp_path / "none")
 
 
 def test_a_state_folder_that_cannot_be_written_is_none(tmp_path: Path) -> None:
     good = settings.override(Config(), {"device.state_dir": str(tmp_path / "a" / "b")})
-    assert service.state_dir(good) == tmp_path / "a" / "b"
+    assert board.state_dir(good) == tmp_path / "a" / "b"
     (tmp_path / "file").touch()
     bad = settings.override(Config(), {"device.state_dir": str(tmp_path / "file" / "b")})
-    assert service.state_dir(bad) is None
+    assert board.state_dir(bad) is None

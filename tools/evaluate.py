@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from agent import config as settings
+from agent.board import ready_model
 from agent.camera import read_picture
 from agent.config import Config
 from agent.errors import ModelError, StorageError, UnavailableError
 from agent.pipeline import Model
-from agent.service import ready_model
 
 
 @dataclass(frozen=True, slots=True)

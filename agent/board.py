@@ -1,0 +1,80 @@
+"""What belongs to this board: its name in the fleet, the folder that it keeps things in, and the model that it runs."""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import logging
+import os
+import re
+import shutil
+import socket
+import tempfile
+from pathlib import Path
+
+from agent import bundle, embedded
+from agent.config import Config
+from agent.errors import StorageError
+from agent.pipeline import Model, load_model
+
+log = logging.getLogger("agent.service")
+
+
+def ready_model(config: Config) -> Model:
+    """The model that the settings name, from a bundle or from a plain file, loaded and warm.
+
+    Raises:
+        ConfigError: no model is named, or a setting contradicts it.
+        ModelError: the bundle or the model cannot be used.
+        UnavailableError: the runtime or the delegate is not there.
+    """
+    if not config.model.bundle:
+        return load_model(config)
+    if config.model.bundle == embedded.ADDRESS:
+        found = embedded.read()
+    else:
+        keys = [bundle.read_public_key(Path(name)) for name in config.model.trusted_keys]
+        found = bundle.read(Path(config.model.bundle), keys)
+    unpacked = bundle.unpack(found, (state_dir(config) or _passing_dir()) / "slots")
+    manifest = found.manifest
+    return load_model(bundle.apply(config, found, unpacked), name=manifest.name, version=manifest.version)
+
+
+def _passing_dir() -> Path:
+    """A folder that goes when the process ends, for a board on which nothing else can be written."""
+    try:
+        folder = tempfile.mkdtemp(prefix="edge-agent-")
+    except OSError as error:
+        raise StorageError(f"a bundle must be unpacked, and no folder can be written: {error.strerror}") from None
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
+def device_id(config: Config, machine_id: Path = Path("/etc/machine-id")) -> str:
+    """The board's name in the fleet: the setting, else host name and four digits of the machine id.
+
+    Boards leave the box with one host name, and two with one id would take each other's place at the broker.
+    """
+    if config.device.id:
+        return config.device.id
+    host = re.sub(r"[^a-z0-9-]+", "-", socket.gethostname().lower()).strip("-")[:48] or "board"
+    try:
+        mark = hashlib.sha256(machine_id.read_bytes().strip()).hexdigest()[:4]
+    except OSError:
+        return host
+    return f"{host}-{mark}"
+
+
+def state_dir(config: Config) -> Path | None:
+    """Folder for what must survive a restart, made when it is not there; None where nothing can be written."""
+    named = config.device.state_dir or os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    folder = Path(named) if named else Path.home() / ".local" / "state" / "edge-agent"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".probe"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        log.warning("state is not kept over a restart: %s: %s", folder, error.strerror)
+        return None
+    return folder

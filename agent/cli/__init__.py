@@ -1,0 +1,16 @@
+"""The command line of the board. The only room that knows Typer.
+
+Every error becomes one line on stderr and the exit code of :mod:`agent.errors`; a person never sees a traceback.
+
+::
+
+    entry      puts the commands together; ``main``
+    running    run, detect, check
+    settings   config init, show, explain
+    broker     topics, mqtt purge
+    options    what several of them share
+"""
+
+from agent.cli.entry import app, main
+
+__all__ = ["app", "main"]
