@@ -35,7 +35,7 @@ def complaint(topic: str, body: bytes) -> str:
     if line is None:
         return f"{topic} is not in the contract"
     if not body:
-        return "" if line.cls == "a" else f"{topic}: empty"
+        return "" if line.retain else f"{topic}: empty"  # cleared: an alarm, or a board that was purged
     if topics.packet_bytes(topic, body, line.qos) > topics.MAX_PACKET_BYTES:
         return f"{topic}: {len(body)} bytes"
     return _schema_complaint(topic, body, line)

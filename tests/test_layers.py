@@ -103,4 +103,4 @@ def test_one_broad_except_in_the_whole_agent() -> None:
         )
     ]
     assert len(broad) == 1, broad
-    assert "cli.py" in broad[0]
+    assert "cli/entry.py" in broad[0]

@@ -143,7 +143,7 @@ def _opened(path: Path) -> zipfile.ZipFile:
     except IsADirectoryError:
         raise ModelError(f"{path}: is a folder; give the .bundle in it") from None
     except (zipfile.BadZipFile, ValueError, EOFError) as error:
-        what = "is empty" if path.stat().st_size == 0 else f"is no bundle, or a damaged one ({error})"
+        what = "is empty and no bundle" if path.stat().st_size == 0 else f"is no bundle, or a damaged one ({error})"
         raise ModelError(f"{path}: {what}; copy it again") from None
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from None
