@@ -40,7 +40,7 @@ packages:  ## system packages that the tests need (root or sudo)
 test: setup lint test-unit test-tflite test-both test-wheel  ## everything but the long lanes
 
 test-unit: setup packages  ## every test of the default runtime, real broker and cameras included
-	$(BIN)/python -m pytest -q -m "not system"
+	$(BIN)/python -m pytest -q -m "not system and not slow"
 
 test-tflite: packages $(TFLITE)/.done  ## the model's street on tflite-runtime, in its own environment
 	$(TFLITE)/bin/python -m pytest -q -m "not system and not broker" $(RUNTIME_TESTS)
@@ -54,7 +54,8 @@ RUNTIME_TESTS := $(wildcard tests/test_infer*.py tests/test_model*.py tests/test
 test-wheel: setup wheel  ## the wheel in an empty environment looks at a picture
 	bash tests/wheel.sh dist $(PYTHON)
 
-test-system: setup  ## the long lanes: a VM with a kernel camera
+test-system: setup packages  ## the long lanes: a browser, ten thousand commands, kills at random, a VM with a kernel camera
+	$(BIN)/python -m pytest -q -m slow --timeout 600 tests
 	$(BIN)/python -m pytest -q -m system --timeout 1800 tests/system
 
 lint: setup  ## ruff, mypy --strict, shellcheck

@@ -105,6 +105,7 @@ class Board:
         self.desk.errands.turn(self.desk.clock.now_s + 4000)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 @settings(max_examples=10_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(topics, bodies, st.booleans())

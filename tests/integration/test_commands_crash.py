@@ -16,7 +16,7 @@ import pytest
 
 from tests.servers.mosquitto import Mosquitto, Observer, wait_until
 
-pytestmark = pytest.mark.broker
+pytestmark = [pytest.mark.broker, pytest.mark.slow]
 
 ROOT = Path(__file__).parent.parent.parent
 P = "edge/v1/home/cam1"

@@ -26,7 +26,7 @@ from tools.fleet.collector import Collector
 from tools.fleet.server import make_app
 from tools.fleet.web import listen, serving
 
-pytestmark = pytest.mark.broker
+pytestmark = [pytest.mark.broker, pytest.mark.slow]
 
 PICTURE = Path(__file__).parent.parent.parent / "build" / "live-page.png"
 # Without them Chromium speaks to its maker's hosts at every start.
