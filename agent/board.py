@@ -10,6 +10,7 @@ import re
 import shutil
 import socket
 import tempfile
+from functools import cache
 from pathlib import Path
 
 from agent import bundle, embedded
@@ -68,7 +69,12 @@ def device_id(config: Config, machine_id: Path = Path("/etc/machine-id")) -> str
 def state_dir(config: Config) -> Path | None:
     """Folder for what must survive a restart, made when it is not there; None where nothing can be written."""
     named = config.device.state_dir or os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
-    folder = Path(named) if named else Path.home() / ".local" / "state" / "edge-agent"
+    return _writable(Path(named) if named else Path.home() / ".local" / "state" / "edge-agent")
+
+
+@cache
+def _writable(folder: Path) -> Path | None:
+    """Tried, and said, once in a process: the model, the publisher and the commands all ask for it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".probe"

@@ -73,6 +73,7 @@ def test_without_a_home_it_leaves_nothing_behind(tmp_path: Path) -> None:
     result = edge_agent("run", "--frames", 3, HOME=str(tmp_path / "home"), TMPDIR=str(tmp_path / "tmp"))
     assert result.returncode == 0, result.stderr
     assert list((tmp_path / "tmp").iterdir()) == []
+    assert result.stderr.count("state is not kept") == 1, "said once, however many ask for the folder"
 
 
 def test_without_any_folder_it_says_so(tmp_path: Path) -> None:

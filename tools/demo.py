@@ -78,7 +78,8 @@ def run(
         limit = [] if seconds is None else ["--seconds", str(seconds)]
         child = started.enter_context(running([*_AGENT, "--config", str(_settings(folder, broker)), *what, *limit]))
         # What the agent refuses (a camera, a bundle) it says at once, and alone; else its health card comes.
-        if _wait(child, lambda: stop.is_set() or any(board["camera"] for board in collector.view())):
+        is_up = _wait(child, lambda: stop.is_set() or any(board["camera"] for board in collector.view()))
+        if is_up and not stop.is_set():
             _greet(page, broker, seconds, is_dimming=camera == CAMERA, is_moved=not (port or f":{PORT}/" in page))
             if open_browser and has_screen():
                 webbrowser.open(page)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -63,25 +64,31 @@ def _check_old(access: Access, names: Names, clock: Callable[[], float], first: 
 
 
 def _try(access: Access, names: Names, version: Version, clock: Callable[[], float]) -> None:
-    link = PahoLink(access, client_id=f"{names.client_id}.check", version=version, wake=Wake(), will=None)
+    with visit(access, f"{names.client_id}.check", version, clock) as link:
+        _publish(link, access, names, clock)
+
+
+@contextmanager
+def visit(access: Access, client_id: str, version: Version, clock: Callable[[], float]) -> Iterator[Link]:
+    """A connection for a short errand, beside the agent's own: open and let in, closed at the end of the block.
+
+    Raises:
+        OtherVersionError: the broker may speak another version of MQTT.
+        BrokerError: it cannot be reached, or refuses us.
+    """
+    link = PahoLink(access, client_id=client_id, version=version, wake=Wake(), will=None)
     try:
         link.open()
     except (OSError, ValueError) as error:
         raise BrokerError(reasons.of_error(error, access)) from None
     try:
-        log_in(link, access, clock)
-        _publish(link, access, names, clock)
+        _log_in(link, access, clock)
+        yield link
     finally:
         link.close()
 
 
-def log_in(link: Link, access: Access, clock: Callable[[], float]) -> None:
-    """Waits until the broker has let us in.
-
-    Raises:
-        OtherVersionError: it may speak another version of MQTT.
-        BrokerError: it refuses us.
-    """
+def _log_in(link: Link, access: Access, clock: Callable[[], float]) -> None:
     event = wait_for((Accepted, Refused), link, access, clock)
     match event:
         case Refused() if event.code == UNSUPPORTED_VERSION:

@@ -16,10 +16,8 @@ from agent.publish.contract import State
 from agent.publish.home_assistant import discovery_topic
 from agent.publish.link import Acked, Closed, Link, Received, Subscribed
 from agent.publish.network import Version
-from agent.publish.paho_link import PahoLink
-from agent.publish.probe import OtherVersionError, log_in, wait_for
+from agent.publish.probe import OtherVersionError, visit, wait_for
 from agent.publish.topics import Names
-from agent.publish.wake import Wake
 
 LAST_VALUES = ("state", "birth", "health", "reported")
 QUIET_S = 1.0
@@ -62,20 +60,11 @@ def purge(
 
 
 def _purge(access: Access, names: Names, prefix: str, version: Version, clock: Callable[[], float]) -> str:
-    link = PahoLink(access, client_id=f"{names.client_id}.purge", version=version, wake=Wake(), will=None)
-    try:
-        link.open()
-    except (OSError, ValueError) as error:
-        raise BrokerError(reasons.of_error(error, access)) from None
-    try:
-        log_in(link, access, clock)
+    with visit(access, f"{names.client_id}.purge", version, clock) as link:
         kept = _kept(link, access, names, clock)
         known = [discovery_topic(prefix, names), *(names.topic(below) for below in LAST_VALUES)]
-        topics = sorted({*known, *kept})
-        for topic in topics:
+        for topic in sorted({*known, *kept}):
             _empty(link, access, topic, clock)
-    finally:
-        link.close()
     return f"{access.where} keeps nothing of {names.prefix} any more{_still_there(kept, names)}"
 
 
