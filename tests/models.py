@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from agent import embedded
 from agent.config import ModelConfig, RuntimeConfig, ZoneConfig
 from agent.infer import Detector, choose_backend
 from agent.infer.backend import MODULES
@@ -61,6 +63,12 @@ class Street:
         found = self.detect(pixels)
         pairs = zip(found.class_id, found.confidence, strict=True)
         return [(self._labels.name(int(number)), float(score)) for number, score in pairs]
+
+
+def demo_file(name: str = "model.tflite") -> bytes:
+    """One file of the bundle in the package."""
+    with zipfile.ZipFile(embedded.read().path) as archive:
+        return archive.read(name)
 
 
 def installed() -> list[str]:

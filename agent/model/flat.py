@@ -59,6 +59,27 @@ class Table:
         relative = int(_number(self._data, "H", self._vtable + entry))
         return self._place + relative if relative else None
 
+    @property
+    def place(self) -> int:
+        """The byte of the file at which this table begins."""
+        return self._place
+
+    def slot(self, slot: int) -> int | None:
+        """The byte at which what stands in this slot begins; None when the slot is absent."""
+        return self._slot(slot)
+
+    def entries(self, slot: int, item_size: int) -> tuple[int, int]:
+        """The byte at which a vector's first entry lies, and how many there are; (0, 0) when it is absent."""
+        return self._vector(slot, item_size)
+
+    def packed(self) -> tuple[bytes, bytes]:
+        """Its vtable and its own bytes; whole only for a table of numbers, which points at nothing."""
+        size = int(_number(self._data, "H", self._vtable + 2))
+        if self._vtable_size < 4 or self._place + size > len(self._data):
+            raise ModelError("damaged model: a table runs beyond its end")
+        head = self._data[self._vtable : self._vtable + self._vtable_size]
+        return bytes(head), bytes(self._data[self._place : self._place + size])
+
     def integer(self, slot: int, kind: str, default: int = 0) -> int:
         """An integer of struct kind ``kind``."""
         place = self._slot(slot)

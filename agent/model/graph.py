@@ -96,23 +96,23 @@ class Graph:
         subgraphs = self.root.tables(2)
         if not subgraphs:
             raise ModelError("not a usable model: it has no graph")
-        self._subgraph = subgraphs[0]
+        self.subgraph = subgraphs[0]
 
     @cached_property
     def inputs(self) -> list[TensorSpec]:
         """The graph's inputs."""
-        return [self.tensor(index) for index in _indices(self._subgraph, 1)]
+        return [self.tensor(index) for index in _indices(self.subgraph, 1)]
 
     @cached_property
     def outputs(self) -> list[TensorSpec]:
         """The graph's outputs."""
-        return [self.tensor(index) for index in _indices(self._subgraph, 2)]
+        return [self.tensor(index) for index in _indices(self.subgraph, 2)]
 
     @cached_property
     def operators(self) -> list[Operator]:
         """Every operation, in order."""
         codes = [_code(table) for table in self.root.tables(1)]
-        return [_operator(table, codes) for table in self._subgraph.tables(3)]
+        return [_operator(table, codes) for table in self.subgraph.tables(3)]
 
     def tensor(self, index: int) -> TensorSpec:
         """One tensor.
@@ -120,13 +120,14 @@ class Graph:
         Raises:
             ModelError: there is no such tensor.
         """
-        if not 0 <= index < len(self._tensors):
-            raise ModelError(f"damaged model: tensor {index} of {len(self._tensors)}")
-        return _tensor(index, self._tensors[index])
+        if not 0 <= index < len(self.tensor_tables):
+            raise ModelError(f"damaged model: tensor {index} of {len(self.tensor_tables)}")
+        return _tensor(index, self.tensor_tables[index])
 
     @cached_property
-    def _tensors(self) -> list[Table]:
-        return self._subgraph.tables(0)
+    def tensor_tables(self) -> list[Table]:
+        """Every tensor as it stands in the file."""
+        return self.subgraph.tables(0)
 
     def metadata(self, name: str) -> Buffer | None:
         """The bytes of the metadata entry of this name; None when the file has none."""

@@ -1,0 +1,171 @@
+"""A quantized graph as plain values: its tensors with their scales, its operations with their activations. Read only.
+
+In: a file's bytes. Out: :class:`Net`. What the runtime would refuse is not looked for here; what this package has to
+understand to change a scale is, and an operation that it does not know is named with its position.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from agent.errors import ModelError
+from agent.model import ops
+from agent.model.flat import Buffer, Table
+from agent.model.graph import DTYPES, Graph
+
+CODE_RANGES = {"int8": (-128, 127), "uint8": (0, 255)}
+"""Lowest and highest code of the types that activations have here."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tensor:
+    """One tensor.
+
+    Attributes:
+        index: its place in the graph.
+        name: its name.
+        shape: its shape.
+        dtype: numpy's name.
+        scales: float32 (n,): one, one a channel, or none.
+        zero_points: int64 (n,): the same; may be shorter than ``scales`` when all are 0.
+        axis: the channel axis of ``scales``, when there are several.
+        buffer: number of the buffer that holds its bytes; 0 for "none".
+        data: its bytes when it is a constant; empty when it is not.
+        table, table_of_data: where the file describes it, and where its buffer.
+    """
+
+    index: int
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    scales: npt.NDArray[np.float32]
+    zero_points: npt.NDArray[np.int64]
+    axis: int
+    buffer: int
+    data: Buffer
+    table: Table
+    table_of_data: Table
+
+    @property
+    def is_constant(self) -> bool:
+        """Its bytes stand in the file."""
+        return len(self.data) > 0
+
+    @property
+    def is_code(self) -> bool:
+        """An 8-bit activation with one scale."""
+        return self.dtype in CODE_RANGES and len(self.scales) == 1 and not self.is_constant
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """The real values of its lowest and highest code."""
+        low, high = CODE_RANGES[self.dtype]
+        zero = int(self.zero_points[0]) if len(self.zero_points) else 0
+        scale = float(self.scales[0])
+        return (low - zero) * scale, (high - zero) * scale
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """One operation: ``position`` in the graph, its name, tensor indices (-1: an optional input that is not there)."""
+
+    position: int
+    name: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    fused: str
+    table: Table
+
+    @property
+    def shown(self) -> str:
+        """For a message."""
+        return f"operation {self.position} ({self.name})"
+
+
+class Net:
+    """A file's first graph.
+
+    Raises:
+        ModelError: it is damaged, or has more than one graph.
+    """
+
+    def __init__(self, data: Buffer) -> None:
+        self.data = data
+        self.graph = Graph(data)
+        if len(self.graph.root.tables(2)) > 1:
+            raise ModelError("has several graphs; only models with one can be changed")
+
+    @cached_property
+    def inputs(self) -> tuple[int, ...]:
+        """Tensor indices of the graph's inputs."""
+        return tuple(spec.index for spec in self.graph.inputs)
+
+    @cached_property
+    def outputs(self) -> tuple[int, ...]:
+        """Tensor indices of the graph's outputs."""
+        return tuple(spec.index for spec in self.graph.outputs)
+
+    @cached_property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """All tensors, in order."""
+        buffers = self.graph.root.tables(4)
+        return tuple(_tensor(index, table, buffers) for index, table in enumerate(self.graph.tensor_tables))
+
+    @cached_property
+    def ops(self) -> tuple[Op, ...]:
+        """All operations, in order, each with ends that exist."""
+        found = []
+        for position, raw in enumerate(self.graph.operators):
+            name = ops.name_of(raw.builtin, raw.custom)
+            op = Op(position, name, tuple(raw.inputs), tuple(raw.outputs), _fused(name, raw.table), raw.table)
+            for index in (*op.inputs, *op.outputs):
+                if not -1 <= index < len(self.tensors):
+                    raise ModelError(f"damaged model: {op.shown} names tensor {index} of {len(self.tensors)}")
+            found.append(op)
+        return tuple(found)
+
+    @cached_property
+    def is_quantized(self) -> bool:
+        """Its activations are 8-bit codes."""
+        return any(tensor.is_code for tensor in self.tensors)
+
+    @cached_property
+    def is_legacy(self) -> bool:
+        """Written by TOCO, which leaves activations out where the output's range clamps already."""
+        return "TOCO" in self.graph.root.text(3)
+
+
+def _tensor(index: int, table: Table, buffers: list[Table]) -> Tensor:
+    shape = table.vector(0, "i4")
+    quantization = table.table(4)
+    place = table.integer(2, "I")
+    if place >= len(buffers):
+        raise ModelError(f"damaged model: tensor {index} names buffer {place} of {len(buffers)}")
+    return Tensor(
+        index=index,
+        name=table.text(3),
+        shape=tuple(int(size) for size in shape),
+        dtype=DTYPES.get(table.integer(1, "b"), "unknown"),
+        scales=np.asarray(quantization.vector(2, "f4") if quantization else [], np.float32),
+        zero_points=np.asarray(quantization.vector(3, "i8") if quantization else [], np.int64),
+        axis=quantization.integer(6, "i") if quantization else 0,
+        buffer=place,
+        data=buffers[place].raw(0),
+        table=table,
+        table_of_data=buffers[place],
+    )
+
+
+def _fused(name: str, table: Table) -> str:
+    slot = ops.fused_slot(name)
+    options = table.table(4) if slot is not None else None
+    if options is None or slot is None:
+        return ""
+    code = options.integer(slot, "b")
+    if code not in ops.ACTIVATIONS:
+        raise ModelError(f"damaged model: {name} has the activation {code}, which there is not")
+    return ops.ACTIVATIONS[code]

@@ -1,0 +1,212 @@
+"""A range patch: new scales for the activations of a quantized file, its weights untouched.
+
+A deployed int8 or uint8 file is a set of weights, and a scale and zero point for each group of activations. The patch
+names new ones; int32 biases, which count in units of input scale times weight scale, are counted anew. Nothing else
+in the file changes, and its length does not. Pure: bytes in, bytes out.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+
+from agent.errors import ModelError
+from agent.model.draft import Draft
+from agent.model.flat import Buffer
+from agent.model.groups import Group, biased, groups
+from agent.model.net import CODE_RANGES, Net, Tensor
+
+MOST_BYTES = 1024
+"""Of a patch as JSON."""
+
+_ENTRY = struct.Struct("<fB")
+
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """real = scale * (code - zero_point)."""
+
+    scale: float
+    zero_point: int
+
+
+class RangePatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What turns one file into another; at most 1 KB as JSON.
+
+    Undone by dropping it: the file that it was made for is never overwritten.
+    """
+
+    base_sha256: Annotated[Sha256, Meta(description="Of the file it is for.")]
+    result_sha256: Annotated[Sha256, Meta(description="Of the file it makes.")]
+    ranges: Annotated[
+        str,
+        Meta(description="base85; for each group that is not frozen: float32 scale, uint8 zero point - lowest code."),
+    ]
+
+
+def scale_for(low: float, high: float, dtype: str) -> Scale:
+    """The scale whose codes hold [low, high] and 0 exactly, as converters choose it.
+
+    Raises:
+        ValueError: a bound is not finite, or they are the wrong way round.
+
+    >>> scale_for(0.0, 6.0, "int8")
+    Scale(scale=0.023529412224888802, zero_point=-128)
+    """
+    low, high = min(low, 0.0), max(high, 0.0)
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise ValueError(f"[{low}, {high}] is no range")
+    first, last = CODE_RANGES[dtype]
+    scale = float(np.float32(max(high - low, 1e-6) / (last - first)))
+    return Scale(scale, int(np.clip(round(first - low / scale), first, last)))
+
+
+def range_of(scale: Scale, dtype: str) -> tuple[float, float]:
+    """The real values of the lowest and the highest code."""
+    first, last = CODE_RANGES[dtype]
+    return (first - scale.zero_point) * scale.scale, (last - scale.zero_point) * scale.scale
+
+
+def make(data: Buffer, scales: Sequence[Scale | None]) -> tuple[RangePatch, bytes]:
+    """The patch that gives each group its new scale, and the file that it makes.
+
+    Args:
+        data: the quantized file.
+        scales: one for each of :func:`agent.model.groups.groups`; None keeps what is there.
+
+    Raises:
+        ModelError: the file cannot be changed (see there), a frozen group is named, or a bias leaves its 32 bits.
+    """
+    net = Net(data)
+    found = groups(net)
+    changed = rescale(net, found, scales)
+    full = [scale or Scale(group.scale, group.zero_point) for group, scale in zip(found, scales, strict=True)]
+    packed = b"".join(
+        _ENTRY.pack(scale.scale, scale.zero_point - CODE_RANGES[group.dtype][0])
+        for group, scale in zip(found, full, strict=True)
+        if not group.frozen
+    )
+    patch = RangePatch(
+        base_sha256=hashlib.sha256(data).hexdigest(),
+        result_sha256=hashlib.sha256(changed).hexdigest(),
+        ranges=base64.b85encode(packed).decode(),
+    )
+    return patch, changed
+
+
+def apply(data: Buffer, patch: RangePatch) -> bytes:
+    """The patched file.
+
+    Raises:
+        ModelError: the patch is for another file, is damaged, or does not make the file that it names.
+    """
+    own = hashlib.sha256(data).hexdigest()
+    if own != patch.base_sha256:
+        raise ModelError(f"the patch is for the file {patch.base_sha256[:12]}, this one is {own[:12]}")
+    net = Net(data)
+    found = groups(net)
+    changed = rescale(net, found, _unpacked(patch, found))
+    made = hashlib.sha256(changed).hexdigest()
+    if made != patch.result_sha256:
+        raise ModelError(f"the patch should make {patch.result_sha256[:12]} and makes {made[:12]}: it is damaged")
+    return changed
+
+
+def _unpacked(patch: RangePatch, found: Sequence[Group]) -> list[Scale | None]:
+    try:
+        entries = list(_ENTRY.iter_unpack(base64.b85decode(patch.ranges)))
+    except (ValueError, struct.error) as error:
+        raise ModelError(f"the patch is damaged: {error}") from None
+    free = [group for group in found if not group.frozen]
+    if len(entries) != len(free):
+        raise ModelError(f"the patch has {len(entries)} ranges, this file has {len(free)} groups")
+    scales = {
+        group.tensors: Scale(scale, zero + CODE_RANGES[group.dtype][0])
+        for group, (scale, zero) in zip(free, entries, strict=True)
+    }
+    return [scales.get(group.tensors) for group in found]
+
+
+def rescale(net: Net, found: Sequence[Group], scales: Sequence[Scale | None]) -> bytes:
+    """The file with new scales; those that stay as they are leave every byte as it is."""
+    draft = Draft(net.data)
+    new: dict[int, Scale] = {}
+    for group, scale in zip(found, scales, strict=True):
+        if scale is None or scale == Scale(group.scale, group.zero_point):
+            continue
+        if group.frozen:
+            name = net.tensors[group.tensors[0]].name
+            raise ModelError(f"the range of {name!r} cannot be changed: {group.frozen}")
+        if not 0.0 < scale.scale < float("inf"):
+            raise ModelError(f"{scale.scale} is no scale")
+        new |= dict.fromkeys(group.tensors, scale)
+    owners = _owners(net)
+    for index, scale in new.items():
+        _set_scale(draft, net.tensors[index], scale, owners)
+    _recount_biases(draft, net, new)
+    return draft.finished()
+
+
+def _owners(net: Net) -> dict[int, int]:
+    """How many tensors use each quantization table and each of its vectors, by byte."""
+    counts: dict[int, int] = {}
+    for tensor in net.tensors:
+        quantization = tensor.table.table(4)
+        if quantization is not None:
+            for place in {quantization.place, quantization.entries(2, 4)[0], quantization.entries(3, 8)[0]}:
+                counts[place] = counts.get(place, 0) + 1
+    return counts
+
+
+def _set_scale(draft: Draft, tensor: Tensor, scale: Scale, owners: dict[int, int]) -> None:
+    quantization = tensor.table.table(4)
+    assert quantization is not None, "an activation without a scale is in no group"  # noqa: S101
+    scale_at, _ = quantization.entries(2, 4)
+    zero_at, zeros = quantization.entries(3, 8)
+    if zeros != 1 or any(owners[place] > 1 for place in (quantization.place, scale_at, zero_at)):
+        new = draft.append_quantization(scale.scale, scale.zero_point)
+        draft.turn(tensor.table, 4, new, f"the quantization of {tensor.name!r}")
+        return
+    draft.put(scale_at, "f", scale.scale)
+    draft.put(zero_at, "q", scale.zero_point)
+    for slot, bound in zip((0, 1), range_of(scale, tensor.dtype), strict=True):
+        place, count = quantization.entries(slot, 4)
+        if count == 1:
+            draft.put(place, "f", bound)
+
+
+def _recount_biases(draft: Draft, net: Net, new: dict[int, Scale]) -> None:
+    done: dict[int, float] = {}
+    for op in net.ops:
+        ends = biased(op)
+        if ends is None or ends[0] not in new or ends[2] < 0:
+            continue
+        data, bias = net.tensors[ends[0]], net.tensors[ends[2]]
+        if bias.dtype != "int32" or not bias.is_constant:
+            raise ModelError(f"{op.shown}: its bias is {bias.dtype} and not a constant int32; no range is changed")
+        ratio = float(data.scales[0]) / new[ends[0]].scale
+        if done.setdefault(bias.buffer, ratio) != ratio:
+            raise ModelError(f"{op.shown}: shares its bias with another operation of another scale")
+        _recount(draft, op.shown, bias, ratio)
+
+
+def _recount(draft: Draft, shown: str, bias: Tensor, ratio: float) -> None:
+    counts = np.rint(np.frombuffer(bias.data, "<i4").astype(np.float64) * ratio)
+    limit = np.iinfo(np.int32)
+    if counts.size and (counts.min() < limit.min or counts.max() > limit.max):
+        raise ModelError(f"{shown}: with the new range of its input its bias needs more than 32 bits")
+    buffer_at = bias.table_of_data.entries(0, 1)[0]
+    draft.put_array(buffer_at, counts.astype(np.int32))
+    quantization = bias.table.table(4)
+    if quantization is not None and len(bias.scales):
+        draft.put_array(quantization.entries(2, 4)[0], (bias.scales.astype(np.float64) / ratio).astype(np.float32))

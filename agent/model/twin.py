@@ -1,0 +1,154 @@
+"""The float twin of a file that exists in quantized form only: the same graph computed in float32.
+
+Its weights stay what quantization rounded them to, so it shows what quantizing the *activations* costs, not all of the
+loss. Operations that only changed codes (QUANTIZE, DEQUANTIZE) go; activations that old converters left out where the
+output's range clamps already are put back, without which the values grow layer by layer. Pure: bytes in, bytes out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from agent.errors import ModelError
+from agent.model import ops
+from agent.model.draft import Draft
+from agent.model.flat import Buffer
+from agent.model.groups import implied, refuse_unknown
+from agent.model.net import Net, Op, Tensor
+
+_FLOAT32 = 0
+"""TensorType.FLOAT32 of schema.fbs."""
+
+_CODES = {"int8": "i1", "uint8": "u1", "int32": "<i4"}
+
+
+def float_twin(data: Buffer) -> bytes:
+    """The twin: float32 input, the same outputs, all real values.
+
+    Its input is what the quantized file's codes mean: ``scale * (code - zero_point)``.
+
+    Raises:
+        ModelError: the file is not quantized, or has an operation that is not known well enough.
+    """
+    net = Net(data)
+    if not net.is_quantized:
+        raise ModelError("is not quantized: it is its own float twin")
+    refuse_unknown(net)
+    draft = Draft(data)
+    _restore_activations(draft, net)
+    _drop_recoding(draft, net)
+    written: dict[int, Tensor] = {}
+    for tensor in net.tensors:
+        if len(tensor.scales) and tensor.dtype in _CODES:
+            if tensor.is_constant:
+                _write_real(draft, tensor, written)
+            _make_float(draft, tensor)
+    return draft.finished()
+
+
+def with_activations(data: Buffer) -> bytes:
+    """The quantized file with the activations written out that an old converter left out; else as it is.
+
+    Without them a file depends on ranges that clamp, and forgets what it computes when they are changed.
+
+    Raises:
+        ModelError: it is damaged, or a setting has no place in the file.
+    """
+    draft = Draft(data)
+    _restore_activations(draft, Net(data))
+    return draft.finished()
+
+
+def real(tensor: Tensor) -> npt.NDArray[np.float32]:
+    """The values of a quantized constant, float32 of its shape; per channel where it has several scales.
+
+    Raises:
+        ModelError: its bytes do not fill its shape.
+    """
+    codes = np.frombuffer(tensor.data, _CODES[tensor.dtype])
+    if codes.size != int(np.prod(tensor.shape, dtype=np.int64)):
+        raise ModelError(f"damaged model: {tensor.name!r} has {codes.size} values for the shape {list(tensor.shape)}")
+    codes = codes.reshape(tensor.shape)
+    many = len(tensor.scales) > 1
+    if many and not (0 <= tensor.axis < codes.ndim and codes.shape[tensor.axis] == len(tensor.scales)):
+        raise ModelError(f"damaged model: {tensor.name!r} has {len(tensor.scales)} scales for {list(tensor.shape)}")
+    along = [1] * codes.ndim
+    if many:
+        along[tensor.axis] = -1
+    zeros = tensor.zero_points if len(tensor.zero_points) == len(tensor.scales) else np.zeros(len(tensor.scales))
+    shifted = codes.astype(np.float64) - zeros.reshape(along)
+    return np.asarray(shifted * tensor.scales.astype(np.float64).reshape(along), np.float32)
+
+
+def _write_real(draft: Draft, tensor: Tensor, written: dict[int, Tensor]) -> None:
+    before = written.setdefault(tensor.buffer, tensor)
+    if before is not tensor:
+        if before.dtype != tensor.dtype or before.scales.tolist() != tensor.scales.tolist():
+            raise ModelError(f"{tensor.name!r} and {before.name!r} share their bytes, and mean different values")
+        return
+    vector = draft.append_vector(np.frombuffer(real(tensor).tobytes(), np.uint8))
+    draft.turn(tensor.table_of_data, 0, vector, f"the bytes of {tensor.name!r}")
+
+
+def _make_float(draft: Draft, tensor: Tensor) -> None:
+    draft.put_slot(tensor.table, 1, "b", _FLOAT32, f"the type of {tensor.name!r}")
+    quantization = tensor.table.table(4)
+    if quantization is not None:
+        draft.shorten(quantization, 2, 4, 0)
+        draft.shorten(quantization, 3, 8, 0)
+
+
+def _restore_activations(draft: Draft, net: Net) -> None:
+    for op in net.ops:
+        activation = implied(net, net.tensors[op.outputs[0]], op) if op.outputs else ""
+        slot = ops.fused_slot(op.name)
+        if not activation or slot is None:
+            continue
+        options = op.table.table(4)
+        place = options.slot(slot) if options is not None else None
+        if place is not None:
+            draft.put(place, "b", ops.CODES[activation])
+        else:
+            new = draft.append_options(options, slot, ops.CODES[activation])
+            draft.turn(op.table, 4, new, f"the options of {op.shown}")
+
+
+def _drop_recoding(draft: Draft, net: Net) -> None:
+    """QUANTIZE and DEQUANTIZE of activations would copy floats to floats: who read their output reads their input."""
+    dropped = [op for op in net.ops if _only_recodes(net, op)]
+    if not dropped:
+        return
+    source = {op.outputs[0]: op.inputs[0] for op in dropped}
+    made = {op.outputs[0] for op in dropped}
+
+    def origin(index: int) -> int:
+        while index in source:
+            index = source[index]
+        return index
+
+    kept = [op for op in net.ops if op not in dropped]
+    for op in kept:
+        _point(draft, op, origin)
+    graph = net.graph.subgraph
+    start, count = graph.entries(2, 4)
+    for number, index in enumerate(net.outputs[:count]):
+        if index in made:
+            draft.put(start + 4 * number, "i", origin(index))
+    draft.keep_tables(graph, 3, [op.table for op in kept])
+
+
+def _only_recodes(net: Net, op: Op) -> bool:
+    if op.name not in {"QUANTIZE", "DEQUANTIZE"}:
+        return False
+    ends = [net.tensors[index] for index in (op.inputs[0], op.outputs[0])]
+    return any(tensor.is_code for tensor in ends)
+
+
+def _point(draft: Draft, op: Op, origin: Callable[[int], int]) -> None:
+    start, _ = op.table.entries(1, 4)
+    for number, index in enumerate(op.inputs):
+        if index >= 0 and origin(index) != index:
+            draft.put(start + 4 * number, "i", origin(index))
