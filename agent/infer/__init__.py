@@ -7,6 +7,7 @@ which it is loaded (tflite-runtime 2.14 dies of a COCO SSD cut to 2,000,000 byte
 
 from agent.infer.backend import Backend, choose_backend
 from agent.infer.detector import Detector
+from agent.infer.taps import Taps
 from agent.infer.worker import Proof, prove
 
-__all__ = ["Backend", "Detector", "Proof", "choose_backend", "prove"]
+__all__ = ["Backend", "Detector", "Proof", "Taps", "choose_backend", "prove"]

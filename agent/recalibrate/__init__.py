@@ -1,0 +1,1 @@
+"""Recalibration: new activation ranges for a deployed model, from kept frames, proven before use."""
