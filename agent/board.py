@@ -14,23 +14,61 @@ from functools import cache
 from pathlib import Path
 
 from agent import bundle, embedded
+from agent import config as settings
 from agent.config import Config
-from agent.errors import StorageError
+from agent.errors import ModelError, StorageError
 from agent.pipeline import Model, load_model
+from agent.recalibrate import overlay
 
 log = logging.getLogger("agent.service")
 
 
-def ready_model(config: Config) -> Model:
+def ready_model(config: Config, *, learned: bool = True) -> Model:
     """The model that the settings name, from a bundle or from a plain file, loaded and warm.
+
+    Args:
+        config: the settings.
+        learned: with the range patch that this board has for it, where there is one.
 
     Raises:
         ConfigError: no model is named, or a setting contradicts it.
         ModelError: the bundle or the model cannot be used.
         UnavailableError: the runtime or the delegate is not there.
     """
+    config, name, version = _unpacked(config)
+    path = deployed_file(config) if learned else None
+    if path is not None:
+        name = name or Path(config.model.path).stem
+        config = settings.override(config, {"model.path": str(path)})
+    return load_model(config, name=name, version=version)
+
+
+def base_model(config: Config) -> Path:
+    """The file that was received, whatever this board has learned about it; raises as :func:`ready_model`."""
+    config, _, _ = _unpacked(config)
+    if not Path(config.model.path).is_file():
+        raise ModelError(f"{config.model.path or 'model.path'}: no such file; give --model FILE.tflite or --bundle")
+    return Path(config.model.path)
+
+
+def deployed_file(config: Config) -> Path | None:
+    """The patched file that runs in place of ``model.path``; None where no range patch lies over it."""
+    state, base = state_dir(config), Path(config.model.path)
+    if not config.model.path or state is None or not (state / overlay.FOLDER).is_dir() or not base.is_file():
+        return None
+    return overlay.patched(state, base, file_sha256(base))
+
+
+def file_sha256(path: Path) -> str:
+    """Of a whole file, hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _unpacked(config: Config) -> tuple[Config, str, str]:
+    """Settings that name a plain file, and what the bundle calls it."""
     if not config.model.bundle:
-        return load_model(config)
+        return config, "", ""
     if config.model.bundle == embedded.ADDRESS:
         found = embedded.read()
     else:
@@ -38,7 +76,7 @@ def ready_model(config: Config) -> Model:
         found = bundle.read(Path(config.model.bundle), keys)
     unpacked = bundle.unpack(found, (state_dir(config) or _passing_dir()) / "slots")
     manifest = found.manifest
-    return load_model(bundle.apply(config, found, unpacked), name=manifest.name, version=manifest.version)
+    return bundle.apply(config, found, unpacked), manifest.name, manifest.version
 
 
 def _passing_dir() -> Path:

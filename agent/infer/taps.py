@@ -6,6 +6,7 @@ garbage without an error. It costs copying, not computing: read every n-th frame
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 from agent.errors import ModelError
@@ -27,7 +28,9 @@ class Taps:
     """
 
     def __init__(self, model: bytes, backend: Backend, num_threads: int = 1) -> None:
-        with quiet_stderr():
+        with quiet_stderr(), warnings.catch_warnings():
+            # It says that this takes memory, which is why nothing else here asks for it.
+            warnings.filterwarnings("ignore", message=".*experimental_preserve_all_tensors", category=UserWarning)
             try:
                 self._interpreter = backend.module.Interpreter(
                     model_content=model, num_threads=num_threads, experimental_preserve_all_tensors=True

@@ -1,0 +1,196 @@
+"""Recalibrate: kept frames in, a verdict out - and a range patch, when it is surely better.
+
+Measures ranges on every other block of frames, proves the patch on the blocks between them. Says, when it does not
+help, what would: most drift is not quantization (docs/recalibration.md).
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from agent.config import RuntimeConfig
+from agent.errors import CameraError, ModelError, StorageError
+from agent.infer import choose_backend
+from agent.model import Net, RangePatch, Scale, float_twin, make, mapped, scale_for
+from agent.pipeline import Model
+from agent.recalibrate.blocks import Split, split
+from agent.recalibrate.candidate import Candidate, FloatModel, Twin
+from agent.recalibrate.heads import is_head
+from agent.recalibrate.probe import Seen as Measured
+from agent.recalibrate.probe import twin_probe, wide_probe
+from agent.recalibrate.proof import Answerer, Proof, Seen, compare, unseen
+from agent.recalibrate.ranges import Estimator, estimate
+from agent.records import Pixels, Tensor
+
+MOST_CALIBRATION = 64
+"""More frames only widen the ranges: 8 were within 0.25 AP of 60 in the laboratory."""
+
+_SOUND = 0.95
+"""Agreement with the reference above which quantization is not what is wrong."""
+
+_STRANGE = 0.3
+"""Agreement, before and after, below which the reference is another model."""
+
+Verdict = Literal["recalibrate", "cannot-help"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How to measure and prove.
+
+    Attributes:
+        ranges: ``wide`` with the quantized model alone; ``twin`` with its float twin, slower and larger.
+        estimator: for inner activations; the heads always keep everything that was seen.
+        block: consecutive frames that count as one piece of evidence.
+    """
+
+    ranges: Literal["wide", "twin"] = "wide"
+    estimator: Estimator = "mse"
+    block: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came out.
+
+    Attributes:
+        verdict: ``recalibrate`` when the patch is surely better.
+        reason: one sentence.
+        proof: old against new.
+        patch: the range patch that was tried.
+        patched: the file that it makes.
+        measured_on: frames whose ranges were measured.
+        measure_s: seconds that this took.
+    """
+
+    verdict: Verdict
+    reason: str
+    proof: Proof
+    patch: RangePatch
+    patched: bytes
+    measured_on: int
+    measure_s: float
+
+
+def recalibrate(
+    model: Model,
+    frames: Sequence[Pixels],
+    runtime: RuntimeConfig,
+    plan: Plan = Plan(),
+    *,
+    deployed: Path | None = None,
+    reference: Model | None = None,
+    seen: Seen = unseen,
+) -> Outcome:
+    """Try a range patch on a model.
+
+    Args:
+        model: loaded from the base file, which patches are made for.
+        frames: pictures of its camera, in the order in which they were taken; labels are not needed.
+        runtime: backend and threads; a delegate is not used.
+        plan: how.
+        deployed: the file in use, when a patch lies over the base already; the new one must be better than that.
+        reference: the float model that it was made from; its float twin when not given.
+        seen: told of each frame that was proven.
+
+    Raises:
+        ModelError: the file cannot be patched, the patched one does not run, or the reference is another model.
+        CameraError: too few frames, or nothing on them for the model to find.
+    """
+    parts = _split(len(frames), plan.block)
+    data = mapped(model.path)
+    began_s = time.perf_counter()
+    tensors = [model.preprocess(frames[index]) for index in _spread(parts.calibration)]
+    patch, patched = make(data, _scales(data, _measure(plan, data, tensors, runtime), plan.estimator))
+    measure_s = time.perf_counter() - began_s
+    with tempfile.TemporaryDirectory(prefix="edge-agent-") as folder:
+        new = _written(Path(folder) / "patched.tflite", patched)
+        judge_by = FloatModel(reference) if reference else _twin(model, Path(folder), runtime)
+        _refuse_empty(judge_by, [frames[index] for index in _spread(parts.calibration)])
+        held_out = [[frames[index] for index in block] for block in parts.held_out]
+        old = Candidate(model, deployed or model.path, runtime, is_new=False)
+        proof = compare(judge_by, old, Candidate(model, new, runtime), held_out, seen)
+    _refuse_stranger(proof)
+    verdict, reason = judge(proof)
+    return Outcome(verdict, reason, proof, patch, patched, len(tensors), measure_s)
+
+
+def judge(proof: Proof) -> tuple[Verdict, str]:
+    """What the proof means, in a sentence."""
+    gain = f"agreement with the float reference {proof.old.agreement.quality:.3f} -> {proof.new.agreement.quality:.3f}"
+    span = f"({proof.gain.value:+.3f}, 95 %: {proof.gain.low:+.3f} to {proof.gain.high:+.3f})"
+    if proof.holds:
+        return "recalibrate", f"{gain} {span}: the patch is surely better"
+    if proof.old.agreement.quality >= _SOUND:
+        return "cannot-help", (
+            f"{gain} {span}: the deployed model already says what the float model says, quantization is not what is "
+            "wrong; if it still misses objects, correct the light, look at the camera, or train it on such pictures"
+        )
+    return "cannot-help", f"{gain} {span}: the gain may be chance; more frames, or a new quantization from float"
+
+
+def _split(count: int, block: int) -> Split:
+    try:
+        return split(count, block)
+    except ValueError as error:
+        raise CameraError(f"pictures: {error} for a proof") from None
+
+
+def _spread(indices: Sequence[int]) -> list[int]:
+    """At most :data:`MOST_CALIBRATION` of them, evenly."""
+    step = max(1.0, len(indices) / MOST_CALIBRATION)
+    return [indices[int(number * step)] for number in range(min(len(indices), MOST_CALIBRATION))]
+
+
+def _measure(plan: Plan, data: memoryview, tensors: Sequence[Tensor], runtime: RuntimeConfig) -> list[Measured]:
+    probe = wide_probe if plan.ranges == "wide" else twin_probe
+    return probe(data, tensors, choose_backend(runtime.backend), runtime.num_threads)
+
+
+def _scales(data: memoryview, seen: Sequence[Measured], how: Estimator) -> list[Scale | None]:
+    net = Net(data)
+    scales: list[Scale | None] = []
+    for item in seen:
+        if item.histogram is None:
+            scales.append(None)
+            continue
+        # clipping wrecks box regression: what goes out of the graph keeps all that was seen
+        low, high = estimate(item.histogram, "min-max" if is_head(net, item.group) else how)
+        group = item.group
+        scales.append(scale_for(max(low, group.floor), min(high, group.ceiling), group.dtype))
+    return scales
+
+
+def _written(path: Path, data: bytes) -> Path:
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be written: {error.strerror}") from None
+    return path
+
+
+def _twin(model: Model, folder: Path, runtime: RuntimeConfig) -> Answerer:
+    return Twin(model, _written(folder / "twin.tflite", float_twin(mapped(model.path))), runtime)
+
+
+def _refuse_stranger(proof: Proof) -> None:
+    best = max(proof.old.agreement.quality, proof.new.agreement.quality)
+    if best < _STRANGE:
+        raise ModelError(
+            f"the float model and the deployed one say different things (agreement {best:.2f} at best): "
+            "is it the model that this one was made from?"
+        )
+
+
+def _refuse_empty(reference: Answerer, frames: Sequence[Pixels]) -> None:
+    """Ranges measured on pictures without objects cut the objects off: a face model fell to 0 of 209 so."""
+    if not any(len(reference(pixels).detections) for pixels in frames):
+        raise CameraError(
+            f"pictures: nothing is found on any of {len(frames)}, not even by the float model; "
+            "ranges measured on pictures without objects would cut objects off: give pictures that show some"
+        )

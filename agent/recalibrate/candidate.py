@@ -1,0 +1,101 @@
+"""Models that answer for the proof: the deployed one, a patched one, the float reference.
+
+Each candidate is loaded and run once in a child process before this one touches it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from agent.config import RuntimeConfig
+from agent.errors import ModelError
+from agent.infer import Detector, Taps, choose_backend, prove
+from agent.model import Net, describe
+from agent.pipeline import Model
+from agent.recalibrate.heads import heads
+from agent.recalibrate.proof import Answer
+from agent.records import FloatArray, Pixels
+
+
+class Candidate:
+    """A quantized file in place of the deployed one: same input, same answers, same thresholds.
+
+    Args:
+        model: the deployed model, whose stages it uses.
+        path: its file.
+        runtime: threads; a delegate is not used here.
+        is_new: it was never run; try it in a child process first.
+
+    Raises:
+        ModelError: it does not load or run, or is another kind of model.
+    """
+
+    def __init__(self, model: Model, path: Path, runtime: RuntimeConfig, *, is_new: bool = True) -> None:
+        self._model, backend = model, choose_backend(runtime.backend)
+        card = describe(path)
+        if card.input != model.card.input:
+            raise ModelError(f"{path}: its input is not that of {model.path}: it is not a version of this model")
+        if is_new:
+            prove(path, card, runtime)
+        self._detector = Detector(path, card, backend, runtime)
+        self._net = Net(memoryview(path.read_bytes()))
+        self._heads = heads(self._net, card)
+        self._taps = Taps(path.read_bytes(), backend, runtime.num_threads)
+
+    def __call__(self, pixels: Pixels) -> Answer:
+        """What it says of one frame."""
+        tensor = self._model.preprocess(pixels)
+        outputs = self._detector.invoke(tensor)
+        found = self._model.postprocess(outputs, self._model.preprocess.place(*pixels.shape[:2]))
+        return Answer(found, tuple(map(self._real, self._heads, self._taps.read(tensor, self._heads))))
+
+    def _real(self, index: int, codes: FloatArray) -> FloatArray:
+        tensor = self._net.tensors[index]
+        zero = np.float32(tensor.zero_points[0] if len(tensor.zero_points) else 0)
+        return np.asarray((codes.astype(np.float32) - zero) * tensor.scales[0], np.float32)
+
+
+class Twin:
+    """The float twin of the deployed file: the same tensors in float32, fed with what the codes mean.
+
+    Args:
+        model: the deployed model.
+        path: the twin's file.
+        runtime: threads.
+
+    Raises:
+        ModelError: it does not load or run.
+    """
+
+    def __init__(self, model: Model, path: Path, runtime: RuntimeConfig) -> None:
+        self._model, backend = model, choose_backend(runtime.backend)
+        card = describe(path)
+        prove(path, card, runtime)
+        self._detector = Detector(path, card, backend, runtime)
+        self._taps = Taps(path.read_bytes(), backend, runtime.num_threads)
+        self._heads = heads(Net(memoryview(model.path.read_bytes())), model.card)
+
+    def __call__(self, pixels: Pixels) -> Answer:
+        """What it says of one frame."""
+        spec = self._model.card.input
+        codes = self._model.preprocess(pixels).astype(np.float32)
+        tensor = np.asarray((codes - np.float32(spec.zero_point)) * np.float32(spec.scale), np.float32)
+        found = self._model.postprocess(self._detector.invoke(tensor), self._model.preprocess.place(*pixels.shape[:2]))
+        return Answer(found, tuple(self._taps.read(tensor, self._heads)))
+
+
+class FloatModel:
+    """The float model that a bundle brought along, through its own preprocessing and the deployed thresholds.
+
+    Args:
+        model: loaded from the float file with the deployed settings.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+
+    def __call__(self, pixels: Pixels) -> Answer:
+        """What it says of one frame; its heads are not compared."""
+        return Answer(self._model.detect(pixels))

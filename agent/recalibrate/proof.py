@@ -1,0 +1,184 @@
+"""Proof before use: the deployed model and its candidate against a float reference, on frames neither was measured on.
+
+What counts is what the deployed thresholds let through. The intervals are over blocks of consecutive frames, paired:
+both models saw the same ones. A gain whose interval includes zero is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from agent.recalibrate.agreement import Agreement, agree
+from agent.recalibrate.blocks import Interval, interval
+from agent.recalibrate.ranges import Reals
+from agent.records import Detections, FloatArray, Pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a model says of one frame.
+
+    Attributes:
+        detections: at the deployed thresholds.
+        heads: float32, the raw heads one after the other, real values; None where they cannot be read.
+    """
+
+    detections: Detections
+    heads: tuple[FloatArray, ...] = ()
+
+
+Answerer = Callable[[Pixels], Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One model against the reference, over all held-out frames.
+
+    Attributes:
+        agreement: sums over frames.
+        sqnr_db: signal to quantization noise of each head, dB; empty where the heads cannot be read.
+    """
+
+    agreement: Agreement
+    sqnr_db: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Old against new.
+
+    Attributes:
+        frames, blocks: how many were held out.
+        old, new: each against the reference.
+        gain: of agreement (panoptic quality), new minus old.
+        recall_gain: of the share of the reference's objects that is found.
+        extra_gain: of objects a frame that the reference does not know; less is better.
+        sqnr_gain_db: of each head.
+    """
+
+    frames: int
+    blocks: int
+    old: Side
+    new: Side
+    gain: Interval
+    recall_gain: Interval
+    extra_gain: Interval
+    sqnr_gain_db: tuple[Interval, ...]
+
+    @property
+    def holds(self) -> bool:
+        """The candidate is surely better."""
+        return self.gain.low > 0.0
+
+
+Seen = Callable[[int, Pixels, Answer, Answer], None]
+"""Told of each frame that was proven: how many there are in all, the frame, old and new."""
+
+
+def unseen(_total: int, _pixels: Pixels, _old: Answer, _new: Answer) -> None:
+    """Nobody looks."""
+
+
+def compare(
+    reference: Answerer, old: Answerer, new: Answerer, blocks: Sequence[Sequence[Pixels]], seen: Seen = unseen
+) -> Proof:
+    """Walk every held-out frame through all three.
+
+    Args:
+        reference: the float model, or the twin.
+        old: the deployed model.
+        new: the candidate.
+        blocks: frames, block by block.
+        seen: told of each frame.
+    """
+    frames, rows, old_side, new_side = sum(map(len, blocks)), [], _Sums(), _Sums()
+    for block in blocks:
+        first, second = _Sums(), _Sums()
+        for pixels in block:
+            truth, before, after = reference(pixels), old(pixels), new(pixels)
+            first.add(truth, before)
+            second.add(truth, after)
+            seen(frames, pixels, before, after)
+        rows.append(np.concatenate([first.row(), second.row(), [len(block)]]))
+        old_side.join(first)
+        new_side.join(second)
+    heads = len(old_side.noise)
+    return Proof(
+        frames=frames,
+        blocks=len(blocks),
+        old=old_side.side(),
+        new=new_side.side(),
+        gain=interval(rows, _difference(_quality)),
+        recall_gain=interval(rows, _difference(_recall)),
+        extra_gain=interval(rows, lambda sums: (_half(sums, 1)[..., 3] - _half(sums, 0)[..., 3]) / sums[..., -1]),
+        sqnr_gain_db=tuple(interval(rows, _difference(_sqnr(head))) for head in range(heads)),
+    )
+
+
+class _Sums:
+    """One model against the reference, while frames come in."""
+
+    def __init__(self) -> None:
+        self.agreement = Agreement()
+        self.signal: Reals = np.zeros(0)
+        self.noise: Reals = np.zeros(0)
+
+    def add(self, truth: Answer, answer: Answer) -> None:
+        self.agreement += agree(truth.detections, answer.detections)
+        pairs = list(zip(truth.heads, answer.heads, strict=True)) if truth.heads else []
+        self._sum(
+            np.array([np.square(head.astype(np.float64)).sum() for head, _ in pairs]),
+            np.array([np.square(head.astype(np.float64) - other).sum() for head, other in pairs]),
+        )
+
+    def join(self, other: _Sums) -> None:
+        self.agreement += other.agreement
+        self._sum(other.signal, other.noise)
+
+    def row(self) -> Reals:
+        """iou, reference, found, extra, matched, then signal and noise of each head."""
+        said = self.agreement
+        return np.concatenate(
+            [[said.iou, said.reference, said.found, said.extra, said.matched], self.signal, self.noise]
+        )
+
+    def side(self) -> Side:
+        return Side(self.agreement, tuple(float(value) for value in _decibels(self.signal, self.noise)))
+
+    def _sum(self, signal: Reals, noise: Reals) -> None:
+        self.signal = self.signal + signal if len(self.signal) else signal
+        self.noise = self.noise + noise if len(self.noise) else noise
+
+
+def _half(sums: Reals, number: int) -> Reals:
+    """What belongs to one of the two models; the last entry counts frames."""
+    width = (sums.shape[-1] - 1) // 2
+    return sums[..., number * width : (number + 1) * width]
+
+
+def _difference(statistic: Callable[[Reals], Reals]) -> Callable[[Reals], Reals]:
+    return lambda sums: statistic(_half(sums, 1)) - statistic(_half(sums, 0))
+
+
+def _quality(half: Reals) -> Reals:
+    both = half[..., 1] + half[..., 2]
+    return np.where(both > 0, 2 * half[..., 0] / np.maximum(both, 1), 1.0)
+
+
+def _recall(half: Reals) -> Reals:
+    return np.where(half[..., 1] > 0, half[..., 4] / np.maximum(half[..., 1], 1), 1.0)
+
+
+def _sqnr(head: int) -> Callable[[Reals], Reals]:
+    def statistic(half: Reals) -> Reals:
+        heads = (half.shape[-1] - 5) // 2
+        return _decibels(half[..., 5 + head], half[..., 5 + heads + head])
+
+    return statistic
+
+
+def _decibels(signal: Reals, noise: Reals) -> Reals:
+    return np.asarray(10 * np.log10(np.maximum(signal, 1e-12) / np.maximum(noise, 1e-12)))
