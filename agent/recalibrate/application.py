@@ -106,7 +106,7 @@ def recalibrate(
     data = mapped(model.path)
     began_s = time.perf_counter()
     tensors = [model.preprocess(frames[index]) for index in _spread(parts.calibration)]
-    patch, patched = make(data, _scales(data, _measure(plan, data, tensors, runtime), plan.estimator))
+    patch, patched = make(data, choose_scales(data, _measure(plan, data, tensors, runtime), plan.estimator))
     measure_s = time.perf_counter() - began_s
     with tempfile.TemporaryDirectory(prefix="edge-agent-") as folder:
         new = _written(Path(folder) / "patched.tflite", patched)
@@ -152,7 +152,8 @@ def _measure(plan: Plan, data: memoryview, tensors: Sequence[Tensor], runtime: R
     return probe(data, tensors, choose_backend(runtime.backend), runtime.num_threads)
 
 
-def _scales(data: memoryview, seen: Sequence[Measured], how: Estimator) -> list[Scale | None]:
+def choose_scales(data: memoryview, seen: Sequence[Measured], how: Estimator) -> list[Scale | None]:
+    """A scale for each group of what was seen: ``how`` inside, everything at the heads; None for what stays."""
     net = Net(data)
     scales: list[Scale | None] = []
     for item in seen:

@@ -77,11 +77,11 @@ def interval(blocks: Sequence[Reals], statistic: Callable[[Reals], Reals]) -> In
     chosen = np.random.default_rng(_SEED).integers(0, len(sums), (_RESAMPLES, len(sums)))
     value = float(statistic(sums.sum(axis=0)[None])[0])
     low, high = np.percentile(statistic(sums[chosen].sum(axis=1)), [2.5, 97.5]) - value
-    wider = _student(len(sums) - 1) / _NORMAL * math.sqrt(len(sums) / (len(sums) - 1))
+    wider = student(len(sums) - 1) / _NORMAL * math.sqrt(len(sums) / (len(sums) - 1))
     return Interval(value, value + float(low) * wider, value + float(high) * wider)
 
 
-def _student(freedom: int) -> float:
+def student(freedom: int) -> float:
     """The 97.5 % point of Student's t; within 1 % from 4 degrees of freedom on (Abramowitz and Stegun, 26.7.5)."""
     z = _NORMAL
     terms: tuple[float, ...] = (
