@@ -2,7 +2,8 @@
 
 ``describe`` says what the file is as a detector, ``read_labels`` names its classes, ``anchors`` lays out the anchors of
 a file that does not decode its own boxes. ``groups`` says which activations share a scale, ``make`` and ``apply`` give
-them other ones (a range patch), ``float_twin`` computes the same graph in float32. A hostile file costs a
+them other ones (a range patch), ``float_twin`` computes the same graph in float32, ``tapped`` lets its intermediates be
+read. A hostile file costs a
 :class:`~agent.errors.ModelError`, never more.
 """
 
@@ -13,6 +14,7 @@ from agent.model.groups import Group, groups
 from agent.model.labels import read_labels
 from agent.model.net import Net
 from agent.model.patch import RangePatch, Scale, apply, make, range_of, rescale, scale_for
+from agent.model.tapped import tapped
 from agent.model.twin import float_twin, with_activations
 
 __all__ = [
@@ -31,5 +33,6 @@ __all__ = [
     "read_labels",
     "rescale",
     "scale_for",
+    "tapped",
     "with_activations",
 ]

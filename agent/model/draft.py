@@ -20,6 +20,10 @@ _ALIGNMENT = 16
 """Vectors of the file begin their data at such a byte, as the runtime's kernels like it (schema.fbs, Buffer)."""
 
 
+_MOST_GROWTH = 8
+"""Times the size of the file: int8 weights as float32 make it four times as large."""
+
+
 class Draft:
     """A copy of a file that is being changed.
 
@@ -29,6 +33,7 @@ class Draft:
 
     def __init__(self, data: Buffer) -> None:
         self._bytes = bytearray(data)
+        self._most = _MOST_GROWTH * len(data) + (1 << 20)
 
     def finished(self) -> bytes:
         """The changed file."""
@@ -80,8 +85,14 @@ class Draft:
         self.put(start - 4, "I", len(kept))
 
     def append_vector(self, values: npt.NDArray[np.generic]) -> int:
-        """A new vector behind the end; returns its byte."""
+        """A new vector behind the end; returns its byte.
+
+        Raises:
+            ModelError: the file grows out of all proportion: many of its tensors claim the same bytes.
+        """
         start = -(-(len(self._bytes) + 4) // _ALIGNMENT) * _ALIGNMENT
+        if start + values.nbytes > self._most:
+            raise ModelError(f"damaged model: its values would unfold to more than {self._most} bytes")
         packed = np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes()
         self._bytes += bytes(start - 4 - len(self._bytes)) + struct.pack("<I", values.size) + packed
         return start - 4
@@ -103,6 +114,7 @@ class Draft:
         """A copy of a table that holds nothing but numbers, with one byte-sized slot more; returns its byte."""
         head, body = options.packed() if options is not None else (struct.pack("<HH", 4, 4), bytes(4))
         count = max((len(head) - 4) // 2, slot + 1)
+        body += bytes(-len(body) % 4)
         entries = [*struct.unpack(f"<{(len(head) - 4) // 2}H", head[4:]), *[0] * count][:count]
         entries[slot] = len(body)
         vtable = self._aligned(8)

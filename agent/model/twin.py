@@ -7,6 +7,7 @@ output's range clamps already are put back, without which the values grow layer 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -44,7 +45,7 @@ def float_twin(data: Buffer) -> bytes:
     for tensor in net.tensors:
         if len(tensor.scales) and tensor.dtype in _CODES:
             if tensor.is_constant:
-                _write_real(draft, tensor, written)
+                _write_real(draft, net, tensor, written)
             _make_float(draft, tensor)
     return draft.finished()
 
@@ -68,11 +69,15 @@ def real(tensor: Tensor) -> npt.NDArray[np.float32]:
     Raises:
         ModelError: its bytes do not fill its shape.
     """
-    codes = np.frombuffer(tensor.data, _CODES[tensor.dtype])
-    if codes.size != int(np.prod(tensor.shape, dtype=np.int64)):
-        raise ModelError(f"damaged model: {tensor.name!r} has {codes.size} values for the shape {list(tensor.shape)}")
-    codes = codes.reshape(tensor.shape)
+    kind = np.dtype(_CODES[tensor.dtype])
+    if len(tensor.data) != math.prod(tensor.shape) * kind.itemsize or min(tensor.shape, default=0) < 0:
+        raise ModelError(
+            f"damaged model: {tensor.name[:60]!r} has {len(tensor.data)} bytes for the shape {list(tensor.shape)}"
+        )
+    codes = np.frombuffer(tensor.data, kind).reshape(tensor.shape)
     many = len(tensor.scales) > 1
+    if not np.isfinite(tensor.scales).all():
+        raise ModelError(f"damaged model: {tensor.name[:60]!r} has a scale that is no number")
     if many and not (0 <= tensor.axis < codes.ndim and codes.shape[tensor.axis] == len(tensor.scales)):
         raise ModelError(f"damaged model: {tensor.name!r} has {len(tensor.scales)} scales for {list(tensor.shape)}")
     along = [1] * codes.ndim
@@ -83,10 +88,13 @@ def real(tensor: Tensor) -> npt.NDArray[np.float32]:
     return np.asarray(shifted * tensor.scales.astype(np.float64).reshape(along), np.float32)
 
 
-def _write_real(draft: Draft, tensor: Tensor, written: dict[int, Tensor]) -> None:
+def _write_real(draft: Draft, net: Net, tensor: Tensor, written: dict[int, Tensor]) -> None:
     before = written.setdefault(tensor.buffer, tensor)
     if before is not tensor:
-        if before.dtype != tensor.dtype or before.scales.tolist() != tensor.scales.tolist():
+        alike = before.scales.tolist() == tensor.scales.tolist() and before.zero_points.tolist() == (
+            tensor.zero_points.tolist()
+        )
+        if before.dtype != tensor.dtype or not (alike or (net.is_zero(before) and net.is_zero(tensor))):
             raise ModelError(f"{tensor.name!r} and {before.name!r} share their bytes, and mean different values")
         return
     vector = draft.append_vector(np.frombuffer(real(tensor).tobytes(), np.uint8))
@@ -125,9 +133,11 @@ def _drop_recoding(draft: Draft, net: Net) -> None:
     made = {op.outputs[0] for op in dropped}
 
     def origin(index: int) -> int:
-        while index in source:
+        for _ in range(len(dropped) + 1):
+            if index not in source:
+                return index
             index = source[index]
-        return index
+        raise ModelError(f"damaged model: tensor {index} is made of itself")
 
     kept = [op for op in net.ops if op not in dropped]
     for op in kept:
@@ -143,8 +153,7 @@ def _drop_recoding(draft: Draft, net: Net) -> None:
 def _only_recodes(net: Net, op: Op) -> bool:
     if op.name not in {"QUANTIZE", "DEQUANTIZE"}:
         return False
-    ends = [net.tensors[index] for index in (op.inputs[0], op.outputs[0])]
-    return any(tensor.is_code for tensor in ends)
+    return any(net.tensors[index].is_code for index in (op.inputs[0], op.outputs[0]))
 
 
 def _point(draft: Draft, op: Op, origin: Callable[[int], int]) -> None:
