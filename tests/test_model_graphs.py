@@ -21,6 +21,7 @@ from agent.infer import Backend, Taps, choose_backend
 from agent.model import Group, Net, Scale, apply, float_twin, groups, make, ops, range_of, rescale, scale_for, tapped
 from agent.model.groups import biased
 from agent.records import Tensor
+from tests import tiny
 from tests.graphs.scenes import scenes
 from tests.models import installed
 
@@ -326,3 +327,16 @@ def test_an_unknown_operation_is_refused_by_its_name_and_place() -> None:
     for change in (lambda: groups(Net(strange)), lambda: float_twin(strange)):
         with pytest.raises(ModelError, match=r"not known how to treat operation 1 \(DIV\): no range is changed"):
             change()
+
+
+def test_what_copies_codes_implies_no_activation_that_a_float_kernel_refuses(runtime: Backend, tmp_path: Path) -> None:
+    """A float CONCATENATION with a fused activation is refused by the runtimes when it is loaded."""
+    code = tiny.Tensor("x", (1, 2, 2, 4), "int8", (6 / 255,), (-128,))
+    ends = [code, replace(code, name="y"), replace(code, name="z", shape=(1, 2, 4, 4))]
+    graph = tiny.Tiny(ends, [tiny.Op(21, (0,), (1,)), tiny.Op(2, (0, 1), (2,), settings=(10, {0: 2}))], (0,), (2,))
+    packed = memoryview(graph.write(tmp_path / "m.tflite").read_bytes())
+    twin = float_twin(packed)
+    assert [op.fused for op in Net(memoryview(twin)).ops] == ["", ""]
+    (found,) = Taps(twin, runtime).read(np.full((1, 2, 2, 4), 7, np.float32), [2])
+    assert found.shape == (1, 2, 4, 4)
+    assert set(found.ravel().tolist()) == {6.0, 7.0}

@@ -8,6 +8,7 @@ Every error becomes one line on stderr and the exit code of :mod:`agent.errors`;
     running    run, detect, check
     settings   config init, show, explain
     broker     topics, mqtt purge
+    model      model show, model diff; model_text lays their pages out
     options    what several of them share
 """
 

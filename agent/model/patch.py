@@ -92,6 +92,8 @@ def make(data: Buffer, scales: Sequence[Scale | None]) -> tuple[RangePatch, byte
     """
     net = Net(data)
     found = groups(net)
+    # as the patch carries them: a bias counted with more digits would not be found again by who applies it
+    scales = [scale and Scale(float(np.float32(scale.scale)), scale.zero_point) for scale in scales]
     changed = rescale(net, found, scales)
     full = [scale or Scale(group.scale, group.zero_point) for group, scale in zip(found, scales, strict=True)]
     packed = b"".join(
@@ -215,10 +217,13 @@ def _recount_biases(draft: Draft, net: Net, new: dict[int, Scale]) -> None:
 def _recount(draft: Draft, shown: str, bias: Tensor, ratio: float) -> None:
     counts = np.rint(np.frombuffer(bias.data, "<i4").astype(np.float64) * ratio)
     limit = np.iinfo(np.int32)
-    if counts.size and (counts.min() < limit.min or counts.max() > limit.max):
+    if counts.size and not (limit.min <= counts.min() <= counts.max() <= limit.max):
         raise ModelError(f"{shown}: with the new range of its input its bias needs more than 32 bits")
     buffer_at = bias.table_of_data.entries(0, 1)[0]
     draft.put_array(buffer_at, counts.astype(np.int32))
     quantization = bias.table.table(4)
     if quantization is not None and len(bias.scales):
-        draft.put_array(quantization.entries(2, 4)[0], (bias.scales.astype(np.float64) / ratio).astype(np.float32))
+        scales = bias.scales.astype(np.float64) / ratio
+        if not np.abs(scales).max() <= np.finfo(np.float32).max:
+            raise ModelError(f"{shown}: with the new range of its input its bias needs a scale beyond every float32")
+        draft.put_array(quantization.entries(2, 4)[0], scales.astype(np.float32))

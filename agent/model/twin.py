@@ -85,7 +85,10 @@ def real(tensor: Tensor) -> npt.NDArray[np.float32]:
         along[tensor.axis] = -1
     zeros = tensor.zero_points if len(tensor.zero_points) == len(tensor.scales) else np.zeros(len(tensor.scales))
     shifted = codes.astype(np.float64) - zeros.reshape(along)
-    return np.asarray(shifted * tensor.scales.astype(np.float64).reshape(along), np.float32)
+    values = shifted * tensor.scales.astype(np.float64).reshape(along)
+    if np.abs(values).max(initial=0.0) > np.finfo(np.float32).max:
+        raise ModelError(f"damaged model: {tensor.name[:60]!r} has values beyond every float32")
+    return np.asarray(values, np.float32)
 
 
 def _write_real(draft: Draft, net: Net, tensor: Tensor, written: dict[int, Tensor]) -> None:
