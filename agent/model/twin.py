@@ -1,14 +1,15 @@
 """The float twin of a file that exists in quantized form only: the same graph computed in float32.
 
 Its weights stay what quantization rounded them to, so it shows what quantizing the *activations* costs, not all of the
-loss. Operations that only changed codes (QUANTIZE, DEQUANTIZE) go; activations that old converters left out where the
-output's range clamps already are put back, without which the values grow layer by layer. Pure: bytes in, bytes out.
+loss. Operations that only changed codes copy (QUANTIZE) or go (DEQUANTIZE); activations that old converters left out
+where the output's range clamps already are put back, without which the values grow layer by layer. Pure: bytes in,
+bytes out.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,9 @@ from agent.model.net import Net, Op, Tensor
 
 _FLOAT32 = 0
 """TensorType.FLOAT32 of schema.fbs."""
+
+_CAST = 53
+"""BuiltinOperator.CAST; from float32 to float32 it copies."""
 
 _CODES = {"int8": "i1", "uint8": "u1", "int32": "<i4"}
 
@@ -128,8 +132,16 @@ def _restore_activations(draft: Draft, net: Net) -> None:
 
 
 def _drop_recoding(draft: Draft, net: Net) -> None:
-    """QUANTIZE and DEQUANTIZE of activations would copy floats to floats: who read their output reads their input."""
+    """QUANTIZE and DEQUANTIZE of activations would copy floats to floats.
+
+    QUANTIZE becomes a CAST from float to float, so that its output, which has a scale of its own, can still be read;
+    who read the output of a DEQUANTIZE reads its input.
+    """
     dropped = [op for op in net.ops if _only_recodes(net, op)]
+    quantizing = [op for op in net.ops if op.name == "QUANTIZE"]
+    if quantizing and set(quantizing) <= set(dropped):
+        _rename(draft, net, quantizing, _CAST)
+        dropped = [op for op in dropped if op.name != "QUANTIZE"]
     if not dropped:
         return
     source = {op.outputs[0]: op.inputs[0] for op in dropped}
@@ -151,6 +163,15 @@ def _drop_recoding(draft: Draft, net: Net) -> None:
         if index in made:
             draft.put(start + 4 * number, "i", origin(index))
     draft.keep_tables(graph, 3, [op.table for op in kept])
+
+
+def _rename(draft: Draft, net: Net, changed: Sequence[Op], code: int) -> None:
+    """Give the operation that all of these are another code; both fields, for readers old and new."""
+    tables = net.graph.root.tables(1)
+    for place in {op.table.integer(0, "I") for op in changed}:
+        for slot, kind in ((0, "b"), (3, "i")):
+            if tables[place].slot(slot) is not None:
+                draft.put_slot(tables[place], slot, kind, code, "an operation code")
 
 
 def _only_recodes(net: Net, op: Op) -> bool:

@@ -172,9 +172,20 @@ def upwards(x: Node) -> list[Node]:
     return answers(conv(tf.expand_dims(rows, 2), 12))
 
 
+def remainder(x: Node) -> list[Node]:
+    """MIRROR_PAD, RELU on its own, SLICE, SPLIT_V, MINIMUM, L2_NORMALIZATION, TILE, QUANTIZE between scales, UNPACK."""
+    x = tf.nn.relu(tf.pad(conv(x, 8, stride=2, activation=None), [[0, 0], [1, 1], [1, 1], [0, 0]], "REFLECT"))
+    parts = tf.split(tf.slice(x, [0, 1, 1, 0], [-1, 16, 16, 8]), [3, 5], axis=3)
+    least = tf.minimum(*[conv(part, 8, stride=2, activation=None) for part in parts])
+    spread = tf.tile(tf.reduce_mean(least, axis=[1, 2], keepdims=True), [1, 8, 8, 1])
+    joined = tf.concat([tf.nn.l2_normalize(least, axis=3), least, spread], axis=3)
+    first, second = tf.unstack(tf.reshape(joined, (-1, 2, 4, 8, 24)), axis=1)
+    return answers(conv(first - second, 12))
+
+
 GRAPHS: dict[str, Graph] = {
     graph.__name__: graph
-    for graph in (residual, ssdlite, mobilenet_v3, fpnlite, bilinear, activations, shapes, upwards)
+    for graph in (residual, ssdlite, mobilenet_v3, fpnlite, bilinear, activations, shapes, upwards, remainder)
 }
 
 
