@@ -182,3 +182,32 @@ def test_tensors_that_claim_one_large_constant_again_and_again(tmp_path: Path) -
 
 def test_a_file_of_raw_heads_without_weights_gets_through(tmp_path: Path) -> None:
     assert "show" in survives(heads().write(tmp_path / "tiny.tflite").read_bytes(), tmp_path)
+
+
+def convolution() -> bytes:
+    """Range [0, 6] and options without an activation: what TOCO leaves out is to be written behind the end."""
+    weights = Tensor("w", (4, 1, 1, 4), "int8", (0.1,), (0,), bytes(range(16)))
+    ends = [CODE, weights, replace(CODE, name="y", scale=(6 / 255,), zero_point=(-128,))]
+    return tiny(ends, [Op(CONV_2D, (0, 1), (2,), settings=(1, {1: 1, 2: 1}))])
+
+
+def test_an_activation_that_has_no_place_in_the_options_is_written_anew() -> None:
+    packed = memoryview(convolution())
+    (before,), (after,) = Net(packed).ops, Net(memoryview(with_activations(packed))).ops
+    assert (before.fused, after.fused) == ("", "RELU6")
+    options, now = before.table.table(4), after.table.table(4)
+    assert options is not None
+    assert now is not None
+    assert [now.integer(slot, "i") for slot in (1, 2)] == [options.integer(slot, "i") for slot in (1, 2)] == [1, 1]
+
+
+@pytest.mark.parametrize(("at", "value"), [(0, 5), (0, 9), (2, 3), (2, 60_000)])
+def test_options_that_describe_themselves_wrongly_are_refused(tmp_path: Path, at: int, value: int) -> None:
+    packed = bytearray(convolution())
+    options = Net(memoryview(bytes(packed))).ops[0].table.table(4)
+    assert options is not None
+    place = options.place - int.from_bytes(packed[options.place : options.place + 4], "little", signed=True)
+    packed[place + at : place + at + 2] = value.to_bytes(2, "little")
+    survives(bytes(packed), tmp_path)
+    with pytest.raises(ModelError, match="damaged model"):
+        with_activations(memoryview(bytes(packed)))

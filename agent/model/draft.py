@@ -20,10 +20,6 @@ _ALIGNMENT = 16
 """Vectors of the file begin their data at such a byte, as the runtime's kernels like it (schema.fbs, Buffer)."""
 
 
-_MOST_GROWTH = 8
-"""Times the size of the file: int8 weights as float32 make it four times as large."""
-
-
 class Draft:
     """A copy of a file that is being changed.
 
@@ -33,7 +29,6 @@ class Draft:
 
     def __init__(self, data: Buffer) -> None:
         self._bytes = bytearray(data)
-        self._most = _MOST_GROWTH * len(data) + (1 << 20)
 
     def finished(self) -> bytes:
         """The changed file."""
@@ -85,14 +80,8 @@ class Draft:
         self.put(start - 4, "I", len(kept))
 
     def append_vector(self, values: npt.NDArray[np.generic]) -> int:
-        """A new vector behind the end; returns its byte.
-
-        Raises:
-            ModelError: the file grows out of all proportion: many of its tensors claim the same bytes.
-        """
+        """A new vector behind the end; returns its byte."""
         start = -(-(len(self._bytes) + 4) // _ALIGNMENT) * _ALIGNMENT
-        if start + values.nbytes > self._most:
-            raise ModelError(f"damaged model: its values would unfold to more than {self._most} bytes")
         packed = np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes()
         self._bytes += bytes(start - 4 - len(self._bytes)) + struct.pack("<I", values.size) + packed
         return start - 4
