@@ -20,7 +20,7 @@ from tests.test_model_graphs import NAMES as GRAPHS
 from tests.test_model_graphs import data
 from tests.tiny import Op, Tensor, Tiny, heads
 
-QUANTIZE, DEQUANTIZE, CONCATENATION, CONV_2D, PACK = 114, 6, 2, 3, 83
+QUANTIZE, DEQUANTIZE, CONCATENATION, CONV_2D, PACK, RELU = 114, 6, 2, 3, 83, 19
 
 EFFORT = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
@@ -155,10 +155,27 @@ def test_a_bias_shared_with_an_operation_that_keeps_its_scale_is_not_recounted_b
     free, made = (replace(CODE, name=name, scale=(0.25,)) for name in "fm")
     packed = tiny(
         [CODE, weights, bias, free, made, replace(made, name="n")],
-        [Op(CONV_2D, (0, 1, 2), (3,)), Op(CONV_2D, (3, 1, 2), (4,)), Op(CONV_2D, (0, 1, 2), (5,))],
+        [Op(RELU, (0,), (3,)), Op(CONV_2D, (3, 1, 2), (4,)), Op(CONV_2D, (0, 1, 2), (5,))],
     )
-    with pytest.raises(ModelError, match=r"operation 1 \(CONV_2D\): shares its bias with another operation"):
+    with pytest.raises(ModelError, match=r"operation 2 \(CONV_2D\): shares its bias with another operation"):
         patch(memoryview(packed))
+
+
+@pytest.mark.parametrize(("scale", "data"), [(0.1, b"\1"), (0.2, b"\1"), (0.2, b"\0")])
+def test_constants_that_share_their_bytes_have_a_twin_only_where_they_mean_the_same(scale: float, data: bytes) -> None:
+    one = Tensor("w", (16,), "int8", (0.1,), (0,), 16 * data)
+    other = replace(one, name="v", scale=(scale,))
+    packed = bytearray(tiny([CODE, one, other, replace(CODE, name="y")], [Op(CONCATENATION, (0,), (3,))]))
+    tensors = Net(memoryview(bytes(packed))).tensors
+    place = tensors[2].table.slot(2)
+    assert place is not None
+    packed[place : place + 4] = tensors[1].buffer.to_bytes(4, "little")
+    if scale == 0.1 or data == b"\0":
+        twin = Net(memoryview(float_twin(memoryview(bytes(packed)))))
+        assert bytes(twin.tensors[1].data) == bytes(twin.tensors[2].data)
+    else:
+        with pytest.raises(ModelError, match="'v' and 'w' share their bytes, and mean different values"):
+            float_twin(memoryview(bytes(packed)))
 
 
 def test_tensors_that_claim_one_large_constant_again_and_again(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from tests.cases import COCO, edge_agent
 from tests.models import demo_file
 from tests.test_model_graphs import FOLDER
 from tests.test_model_graphs import NAMES as GRAPHS
-from tests.tiny import decoded, heads
+from tests.tiny import Op, decoded, heads
 
 INVALID = {
     "0_subgraphs": "it has no graph",
@@ -133,6 +133,11 @@ def test_names_that_would_move_a_cursor_are_made_harmless(tmp_path: Path) -> Non
     page = show(tiny.write(tmp_path / "m.tflite"))
     assert all(line.isprintable() for line in lines(page))
     assert "made?[2Jby" in page.description
+
+
+def test_an_operation_of_many_inputs_keeps_to_its_columns(tmp_path: Path) -> None:
+    tiny = heads(ops=[Op(2, (0,) * 300, (2,))])
+    assert max(map(len, lines(show(tiny.write(tmp_path / "m.tflite"))))) == model_text.COLUMNS
 
 
 def test_an_operation_of_unknown_number_or_name(tmp_path: Path) -> None:
