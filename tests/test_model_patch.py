@@ -176,7 +176,21 @@ def test_a_bias_that_leaves_its_32_bits_is_refused_and_named(demo: memoryview) -
         make(demo, tiny)
 
 
-@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf")])
+def test_scales_are_counted_as_the_patch_carries_them(demo: memoryview) -> None:
+    """A scale of more digits than a float32 has makes the same file when the patch is applied elsewhere."""
+    found = groups(Net(demo))
+    patch, made = make(demo, [None if group.frozen else Scale(1.7 * group.scale, group.zero_point) for group in found])
+    assert apply(demo, patch) == made
+
+
+@pytest.mark.parametrize("zero_point", [-129, 128])
+def test_what_is_no_zero_point_is_refused(demo: memoryview, zero_point: int) -> None:
+    found = groups(Net(demo))
+    with pytest.raises(ModelError, match=f"{zero_point} is no zero point of int8"):
+        make(demo, [None if group.frozen else Scale(0.1, zero_point) for group in found])
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf"), 1e38])
 def test_what_is_no_scale_is_refused(demo: memoryview, scale: float) -> None:
     found = groups(Net(demo))
     with pytest.raises(ModelError, match="is no scale"):

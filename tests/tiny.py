@@ -34,13 +34,14 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Op:
-    """One operation over tensor indices."""
+    """One operation over tensor indices; ``settings``: its BuiltinOptions type, and slot -> 32-bit value."""
 
     builtin: int
     inputs: Sequence[int]
     outputs: Sequence[int]
     custom: str = ""
     options: bytes = b""
+    settings: tuple[int, dict[int, int]] | None = None
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,11 @@ class _Writer:
         constants = [tensor.data for tensor in tiny.tensors]
         buffers = [b"", *constants, *tiny.metadata.values()]
         operators = [
-            self._table(u32={0: number}, offsets={1: self._ints(op.inputs), 2: self._ints(op.outputs), **self._raw(op)})
+            self._table(
+                u8={3: op.settings[0]} if op.settings else {},
+                u32={0: number},
+                offsets={1: self._ints(op.inputs), 2: self._ints(op.outputs), **self._raw(op), **self._settings(op)},
+            )
             for number, op in enumerate(tiny.ops)
         ]
         subgraph = self._table(
@@ -185,6 +190,9 @@ class _Writer:
 
     def _raw(self, op: Op) -> dict[int, int]:
         return {5: self._bytes(op.options)} if op.options else {}
+
+    def _settings(self, op: Op) -> dict[int, int]:
+        return {4: self._table(u32=op.settings[1])} if op.settings else {}
 
     def _table(
         self,

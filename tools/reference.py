@@ -8,11 +8,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import get_args, get_type_hints
 
 from agent.config import Config, Setting, settings
+from agent.model.schema import schema_files
 from agent.publish import asyncapi
 from tools import knobs_page
 
@@ -66,6 +68,7 @@ def _table(rows: Iterable[Setting]) -> list[str]:
 
 
 PAGES = {"settings.md": settings_page, "rendered-camera.md": knobs_page.page}
+PAGES |= {name: partial(schema_files().__getitem__, name) for name in schema_files()}
 SHIPPED = {asyncapi.FILE_NAME: asyncapi.text}
 """What lies in the package itself."""
 

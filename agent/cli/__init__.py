@@ -9,6 +9,7 @@ Every error becomes one line on stderr and the exit code of :mod:`agent.errors`;
     settings   config init, show, explain
     repair     recalibrate
     broker     topics, mqtt purge
+    model      model show, model diff; model_text lays their pages out
     options    what several of them share
 """
 

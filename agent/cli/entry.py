@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from agent import __version__
-from agent.cli import broker, repair, running, settings
+from agent.cli import broker, model, repair, running, settings
 from agent.errors import AgentError
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ for command in (running.run, running.detect, running.check, repair.recalibrate, 
     app.command()(command)
 app.add_typer(settings.config_app, name="config")
 app.add_typer(broker.mqtt_app, name="mqtt")
+app.add_typer(model.model_app, name="model")
 
 
 def _version(value: bool) -> None:

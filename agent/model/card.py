@@ -47,7 +47,7 @@ def describe(path: Path) -> ModelCard:
     """
     data = mapped(path)
     try:
-        return _card(path, data, Graph(data))
+        return card_of(path, data, Graph(data))
     except ModelError as error:
         raise ModelError(f"{path}: {error}{_edgetpu_note(data)}") from None
 
@@ -57,7 +57,8 @@ def _edgetpu_note(data: Buffer) -> str:
     return "; besides, the file is compiled for the Edge TPU" if compiled else ""
 
 
-def _card(path: Path, data: Buffer, graph: Graph) -> ModelCard:
+def card_of(path: Path, data: Buffer, graph: Graph) -> ModelCard:
+    """The card of a file that is open already; errors as :func:`describe`, without the path."""
     picture = _picture(graph)
     decoded = next((op for op in graph.operators if op.custom == POSTPROCESS), None)
     found = _decoded(graph, decoded) if decoded else _raw(graph)
@@ -76,16 +77,17 @@ def _card(path: Path, data: Buffer, graph: Graph) -> ModelCard:
         embedded_labels=_embedded_labels(path),
         mean=mean,
         std=std,
-        description=_printable(graph.root.text(3)),
+        description=printable(graph.root.text(3)),
     )
 
 
 def short(name: str) -> str:
     """A tensor's name for a message: old converters join every fused layer's name into one."""
-    return _printable(name.split(";", maxsplit=1)[0][-60:])
+    return printable(name.split(";", maxsplit=1)[0][-60:])
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """A text of the file without what would move a terminal's cursor or break a line."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 

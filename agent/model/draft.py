@@ -103,6 +103,7 @@ class Draft:
         """A copy of a table that holds nothing but numbers, with one byte-sized slot more; returns its byte."""
         head, body = options.packed() if options is not None else (struct.pack("<HH", 4, 4), bytes(4))
         count = max((len(head) - 4) // 2, slot + 1)
+        body += bytes(-len(body) % 4)
         entries = [*struct.unpack(f"<{(len(head) - 4) // 2}H", head[4:]), *[0] * count][:count]
         entries[slot] = len(body)
         vtable = self._aligned(8)

@@ -25,6 +25,9 @@ _MOST_ITEMS = 1 << 16
 _MOST_TEXT = 1 << 14
 """Longest name that is read. Converters join the names of fused layers, to some hundred bytes."""
 
+_MOST_PACKED = 1 << 10
+"""Of one table of numbers; the largest options of an operation have some ten fields."""
+
 
 def _number(data: Buffer, kind: str, place: int) -> int | float:
     size = struct.calcsize(kind)
@@ -78,6 +81,8 @@ class Table:
         if self._vtable_size < 4 or self._place + size > len(self._data):
             raise ModelError("damaged model: a table runs beyond its end")
         head = self._data[self._vtable : self._vtable + self._vtable_size]
+        if len(head) != self._vtable_size or len(head) % 2 or not 4 <= size < _MOST_PACKED:
+            raise ModelError("damaged model: a table's own description is no such thing")
         return bytes(head), bytes(self._data[self._place : self._place + size])
 
     def integer(self, slot: int, kind: str, default: int = 0) -> int:

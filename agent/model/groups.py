@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from agent.errors import ModelError
 from agent.model import ops
-from agent.model.net import Net, Op, Tensor
+from agent.model.net import CODE_RANGES, Net, Op, Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,7 @@ def groups(net: Net) -> tuple[Group, ...]:
     members: dict[int, list[int]] = {}
     for tensor in net.tensors:
         if tensor.is_code:
+            _refuse_no_scale(tensor)
             members.setdefault(_root(roots, tensor.index), []).append(tensor.index)
     made_by = {index: op for op in net.ops for index in op.outputs if index >= 0}
     frozen = _frozen(net)
@@ -74,8 +75,18 @@ def refuse_unknown(net: Net) -> None:
         raise ModelError(f"not known how to treat {', '.join(op.shown for op in strange[:6])}: no range is changed")
 
 
+def _refuse_no_scale(tensor: Tensor) -> None:
+    low, high = CODE_RANGES[tensor.dtype]
+    zeros = tensor.zero_points.tolist()
+    if not 0.0 < float(tensor.scales[0]) < math.inf or len(zeros) > 1 or not all(low <= zero <= high for zero in zeros):
+        raise ModelError(
+            f"damaged model: {tensor.name[:60]!r} has the scale {tensor.scales[0]:g} and zero point {zeros[:2]}"
+        )
+
+
 def _root(roots: list[int], index: int) -> int:
     while roots[index] != index:
+        roots[index] = roots[roots[index]]
         index = roots[index]
     return index
 
@@ -89,28 +100,26 @@ def _joined(net: Net) -> list[int]:
 
     for op in net.ops:
         if op.name in ops.SAME:
-            ends = [net.tensors[index] for index in (*op.inputs, *op.outputs) if index >= 0]
-            ends = [tensor for tensor in ends if tensor.is_code]
-            for tensor in ends:
-                for other in ends:
-                    if tensor.index < other.index and _alike(tensor, other):
-                        join(tensor.index, other.index)
+            heads: dict[tuple[str, float, tuple[int, ...]], int] = {}
+            for tensor in (net.tensors[index] for index in (*op.inputs, *op.outputs) if index >= 0):
+                if tensor.is_code:
+                    join(heads.setdefault(_meaning(tensor), tensor.index), tensor.index)
     for first, second in _common_biases(net):
         join(first, second)
     return roots
 
 
-def _alike(one: Tensor, other: Tensor) -> bool:
-    return (
-        one.dtype == other.dtype
-        and float(one.scales[0]) == float(other.scales[0])
-        and one.zero_points.tolist() == other.zero_points.tolist()
-    )
+def _meaning(tensor: Tensor) -> tuple[str, float, tuple[int, ...]]:
+    """What its codes mean; equal for tensors whose codes can be copied from one to the other."""
+    return tensor.dtype, float(tensor.scales[0]), tuple(tensor.zero_points.tolist())
 
 
 def _common_biases(net: Net) -> list[tuple[int, int]]:
-    """Data inputs of operations that read the same bias bytes: their scales can only change together."""
-    first: dict[tuple[int, float], int] = {}
+    """Data inputs of operations that read the same bias: their scales can only change together.
+
+    Equal bytes are one buffer in a file, whatever they mean; zeros mean zero at every scale and bind nobody.
+    """
+    first: dict[tuple[int, bool, float], int] = {}
     found = []
     for op in net.ops:
         ends = biased(op)
@@ -118,7 +127,8 @@ def _common_biases(net: Net) -> list[tuple[int, int]]:
             continue
         data, bias = net.tensors[ends[0]], net.tensors[ends[2]]
         if data.is_code and bias.buffer:
-            before = first.setdefault((bias.buffer, float(data.scales[0])), data.index)
+            shared = (bias.index, True) if net.is_zero(bias) else (bias.buffer, False)
+            before = first.setdefault((*shared, float(data.scales[0])), data.index)
             if before != data.index:
                 found.append((before, data.index))
     return found
@@ -177,7 +187,7 @@ def _bounds(net: Net, index: int, op: Op | None) -> tuple[float, float] | None:
 
 def _passes_on(net: Net, op: Op, index: int) -> bool:
     ends = [net.tensors[i] for i in op.inputs if i >= 0 and net.tensors[i].is_code]
-    return all(_alike(tensor, net.tensors[index]) for tensor in ends)
+    return all(_meaning(tensor) == _meaning(net.tensors[index]) for tensor in ends)
 
 
 def implied(net: Net, tensor: Tensor, op: Op) -> str:
@@ -185,8 +195,8 @@ def implied(net: Net, tensor: Tensor, op: Op) -> str:
 
     A range of exactly [0, 6] is a ReLU6 in every file; a lower end of exactly 0 is a ReLU in a file of TOCO's.
     """
-    if op.fused or ops.fused_slot(op.name) is None or not tensor.is_code:
-        return ""
+    if op.fused or op.name in ops.SAME or ops.fused_slot(op.name) is None or not tensor.is_code:
+        return ""  # what only copies codes cannot leave its range, and a float CONCATENATION refuses an activation
     low, high = tensor.range
     if low == 0.0 and math.isclose(high, 6.0, rel_tol=1e-4):
         return "RELU6"

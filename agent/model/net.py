@@ -16,6 +16,13 @@ from agent.errors import ModelError
 from agent.model import ops
 from agent.model.flat import Buffer, Table
 from agent.model.graph import DTYPES, Graph
+from agent.model.names import name_of
+
+_MOST_AXES = 8
+_MOST_TENSORS = 1 << 14
+_MOST_TOLD = 4
+"""Times the file's size that names and scales of all tensors may have together: several may share what stands once,
+and a hostile file lets thousands share a large one."""
 
 CODE_RANGES = {"int8": (-128, 127), "uint8": (0, 255)}
 """Lowest and highest code of the types that activations have here."""
@@ -96,6 +103,7 @@ class Net:
     def __init__(self, data: Buffer) -> None:
         self.data = data
         self.graph = Graph(data)
+        self._zeros: dict[int, bool] = {}
         if len(self.graph.root.tables(2)) > 1:
             raise ModelError("has several graphs; only models with one can be changed")
 
@@ -111,20 +119,37 @@ class Net:
 
     @cached_property
     def tensors(self) -> tuple[Tensor, ...]:
-        """All tensors, in order."""
+        """All tensors, in order.
+
+        Raises:
+            ModelError: one is damaged, or together they describe more than the file can hold.
+        """
         buffers = self.graph.root.tables(4)
-        return tuple(_tensor(index, table, buffers) for index, table in enumerate(self.graph.tensor_tables))
+        found: list[Tensor] = []
+        met: set[int] = set()
+        left = _MOST_TOLD * len(self.data) + (1 << 16)
+        for index, table in enumerate(self.graph.tensor_tables):
+            tensor = _tensor(index, table, buffers)
+            left -= len(tensor.name) + tensor.scales.nbytes + tensor.zero_points.nbytes + 4 * len(tensor.shape)
+            left -= 0 if tensor.buffer in met else len(tensor.data)
+            met.add(tensor.buffer)
+            if left < 0 or index >= _MOST_TENSORS:
+                raise ModelError(f"damaged model: tensor {index} of a list that tells more than the file holds")
+            found.append(tensor)
+        return tuple(found)
 
     @cached_property
     def ops(self) -> tuple[Op, ...]:
         """All operations, in order, each with ends that exist."""
         found = []
+        left = _MOST_TOLD * len(self.data) + (1 << 16)
         for position, raw in enumerate(self.graph.operators):
-            name = ops.name_of(raw.builtin, raw.custom)
+            name = name_of(raw.builtin, raw.custom)
             op = Op(position, name, tuple(raw.inputs), tuple(raw.outputs), _fused(name, raw.table), raw.table)
-            for index in (*op.inputs, *op.outputs):
-                if not -1 <= index < len(self.tensors):
-                    raise ModelError(f"damaged model: {op.shown} names tensor {index} of {len(self.tensors)}")
+            _check_ends(op, len(self.tensors))
+            left -= 4 * (len(op.inputs) + len(op.outputs))
+            if left < 0:
+                raise ModelError(f"damaged model: {op.shown} of a list that tells more than the file holds")
             found.append(op)
         return tuple(found)
 
@@ -132,6 +157,12 @@ class Net:
     def is_quantized(self) -> bool:
         """Its activations are 8-bit codes."""
         return any(tensor.is_code for tensor in self.tensors)
+
+    def is_zero(self, tensor: Tensor) -> bool:
+        """A constant of nothing but zeros, which mean 0 at every scale."""
+        if tensor.buffer not in self._zeros:
+            self._zeros[tensor.buffer] = not np.frombuffer(tensor.data, np.uint8).any()
+        return self._zeros[tensor.buffer] and not tensor.zero_points.any()
 
     @cached_property
     def is_legacy(self) -> bool:
@@ -141,6 +172,8 @@ class Net:
 
 def _tensor(index: int, table: Table, buffers: list[Table]) -> Tensor:
     shape = table.vector(0, "i4")
+    if len(shape) > _MOST_AXES:
+        raise ModelError(f"damaged model: tensor {index} has {len(shape)} axes")
     quantization = table.table(4)
     place = table.integer(2, "I")
     if place >= len(buffers):
@@ -158,6 +191,15 @@ def _tensor(index: int, table: Table, buffers: list[Table]) -> Tensor:
         table=table,
         table_of_data=buffers[place],
     )
+
+
+def _check_ends(op: Op, count: int) -> None:
+    for index in (*op.inputs, *op.outputs):
+        if not -1 <= index < count:
+            raise ModelError(f"damaged model: {op.shown} names tensor {index} of {count}")
+    least = ops.least_inputs(op.name)
+    if len(op.inputs) < least or -1 in op.inputs[:least] or (least and (not op.outputs or -1 in op.outputs)):
+        raise ModelError(f"damaged model: {op.shown} lacks an input or an output")
 
 
 def _fused(name: str, table: Table) -> str:

@@ -7,56 +7,6 @@ kernels: ``SAME`` operations only copy codes, ``FIXED`` ones have an output scal
 
 from __future__ import annotations
 
-NAMES: dict[int, str] = {
-    0: "ADD",
-    1: "AVERAGE_POOL_2D",
-    2: "CONCATENATION",
-    3: "CONV_2D",
-    4: "DEPTHWISE_CONV_2D",
-    5: "DEPTH_TO_SPACE",
-    6: "DEQUANTIZE",
-    9: "FULLY_CONNECTED",
-    11: "L2_NORMALIZATION",
-    14: "LOGISTIC",
-    17: "MAX_POOL_2D",
-    18: "MUL",
-    19: "RELU",
-    20: "RELU_N1_TO_1",
-    21: "RELU6",
-    22: "RESHAPE",
-    23: "RESIZE_BILINEAR",
-    25: "SOFTMAX",
-    26: "SPACE_TO_DEPTH",
-    28: "TANH",
-    32: "CUSTOM",
-    34: "PAD",
-    37: "BATCH_TO_SPACE_ND",
-    38: "SPACE_TO_BATCH_ND",
-    39: "TRANSPOSE",
-    40: "MEAN",
-    41: "SUB",
-    43: "SQUEEZE",
-    45: "STRIDED_SLICE",
-    49: "SPLIT",
-    54: "PRELU",
-    55: "MAXIMUM",
-    57: "MINIMUM",
-    65: "SLICE",
-    67: "TRANSPOSE_CONV",
-    69: "TILE",
-    70: "EXPAND_DIMS",
-    74: "SUM",
-    77: "SHAPE",
-    83: "PACK",
-    88: "UNPACK",
-    97: "RESIZE_NEAREST_NEIGHBOR",
-    98: "LEAKY_RELU",
-    100: "MIRROR_PAD",
-    102: "SPLIT_V",
-    114: "QUANTIZE",
-    117: "HARD_SWISH",
-}
-
 SAME = frozenset(
     {
         "AVERAGE_POOL_2D",
@@ -151,11 +101,13 @@ BOUNDS: dict[str, tuple[float, float]] = {
 """What an activation lets through."""
 
 
+def least_inputs(name: str) -> int:
+    """How many inputs a known operation has at least, every one of them there; 0 for one that is not known."""
+    if name in BIASED:
+        return max(BIASED[name][:2]) + 1
+    return int(name in KNOWN)
+
+
 def fused_slot(name: str) -> int | None:
     """The slot of an operation's options in which its fused activation stands; None when it has none."""
     return _FUSED_SLOT.get(name)
-
-
-def name_of(builtin: int, custom: str) -> str:
-    """An operation's name; a number where this table has no name for it."""
-    return custom or NAMES.get(builtin, f"builtin {builtin}")

@@ -29,6 +29,9 @@ MOST_BYTES = 1024
 
 _ENTRY = struct.Struct("<fB")
 
+_MOST_SCALE = float(np.finfo(np.float32).max) / 256
+"""Beyond it the ends of the range are no float32 any more."""
+
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
@@ -89,6 +92,8 @@ def make(data: Buffer, scales: Sequence[Scale | None]) -> tuple[RangePatch, byte
     """
     net = Net(data)
     found = groups(net)
+    # as the patch carries them: a bias counted with more digits would not be found again by who applies it
+    scales = [scale and Scale(float(np.float32(scale.scale)), scale.zero_point) for scale in scales]
     changed = rescale(net, found, scales)
     full = [scale or Scale(group.scale, group.zero_point) for group, scale in zip(found, scales, strict=True)]
     packed = b"".join(
@@ -147,14 +152,21 @@ def rescale(net: Net, found: Sequence[Group], scales: Sequence[Scale | None]) ->
         if group.frozen:
             name = net.tensors[group.tensors[0]].name
             raise ModelError(f"the range of {name!r} cannot be changed: {group.frozen}")
-        if not 0.0 < scale.scale < float("inf"):
-            raise ModelError(f"{scale.scale} is no scale")
+        _refuse_no_scale(scale, group.dtype)
         new |= dict.fromkeys(group.tensors, scale)
     owners = _owners(net)
     for index, scale in new.items():
         _set_scale(draft, net.tensors[index], scale, owners)
     _recount_biases(draft, net, new)
     return draft.finished()
+
+
+def _refuse_no_scale(scale: Scale, dtype: str) -> None:
+    first, last = CODE_RANGES[dtype]
+    if not 0.0 < scale.scale <= _MOST_SCALE:
+        raise ModelError(f"{scale.scale} is no scale")
+    if not first <= scale.zero_point <= last:
+        raise ModelError(f"{scale.zero_point} is no zero point of {dtype}")
 
 
 def _owners(net: Net) -> dict[int, int]:
@@ -186,27 +198,32 @@ def _set_scale(draft: Draft, tensor: Tensor, scale: Scale, owners: dict[int, int
 
 
 def _recount_biases(draft: Draft, net: Net, new: dict[int, Scale]) -> None:
-    done: dict[int, float] = {}
+    done: dict[tuple[int, bool], float] = {}
     for op in net.ops:
         ends = biased(op)
-        if ends is None or ends[0] not in new or ends[2] < 0:
+        if ends is None or ends[2] < 0 or not net.tensors[ends[0]].is_code:
             continue
         data, bias = net.tensors[ends[0]], net.tensors[ends[2]]
-        if bias.dtype != "int32" or not bias.is_constant:
-            raise ModelError(f"{op.shown}: its bias is {bias.dtype} and not a constant int32; no range is changed")
-        ratio = float(data.scales[0]) / new[ends[0]].scale
-        if done.setdefault(bias.buffer, ratio) != ratio:
+        ratio = float(data.scales[0]) / new[ends[0]].scale if ends[0] in new else 1.0
+        place = (bias.index, True) if net.is_zero(bias) else (bias.buffer, False)
+        if done.setdefault(place, ratio) != ratio:
             raise ModelError(f"{op.shown}: shares its bias with another operation of another scale")
-        _recount(draft, op.shown, bias, ratio)
+        if ends[0] in new:
+            if bias.dtype != "int32" or not bias.is_constant or len(bias.data) % 4:
+                raise ModelError(f"{op.shown}: its bias is {bias.dtype} and not a constant int32; no range is changed")
+            _recount(draft, op.shown, bias, ratio)
 
 
 def _recount(draft: Draft, shown: str, bias: Tensor, ratio: float) -> None:
     counts = np.rint(np.frombuffer(bias.data, "<i4").astype(np.float64) * ratio)
     limit = np.iinfo(np.int32)
-    if counts.size and (counts.min() < limit.min or counts.max() > limit.max):
+    if counts.size and not (limit.min <= counts.min() <= counts.max() <= limit.max):
         raise ModelError(f"{shown}: with the new range of its input its bias needs more than 32 bits")
     buffer_at = bias.table_of_data.entries(0, 1)[0]
     draft.put_array(buffer_at, counts.astype(np.int32))
     quantization = bias.table.table(4)
     if quantization is not None and len(bias.scales):
-        draft.put_array(quantization.entries(2, 4)[0], (bias.scales.astype(np.float64) / ratio).astype(np.float32))
+        scales = bias.scales.astype(np.float64) / ratio
+        if not np.abs(scales).max() <= np.finfo(np.float32).max:
+            raise ModelError(f"{shown}: with the new range of its input its bias needs a scale beyond every float32")
+        draft.put_array(quantization.entries(2, 4)[0], scales.astype(np.float32))

@@ -1,13 +1,15 @@
 """The float twin of a file that exists in quantized form only: the same graph computed in float32.
 
 Its weights stay what quantization rounded them to, so it shows what quantizing the *activations* costs, not all of the
-loss. Operations that only changed codes (QUANTIZE, DEQUANTIZE) go; activations that old converters left out where the
-output's range clamps already are put back, without which the values grow layer by layer. Pure: bytes in, bytes out.
+loss. Operations that only changed codes copy (QUANTIZE) or go (DEQUANTIZE); activations that old converters left out
+where the output's range clamps already are put back, without which the values grow layer by layer. Pure: bytes in,
+bytes out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +23,9 @@ from agent.model.net import Net, Op, Tensor
 
 _FLOAT32 = 0
 """TensorType.FLOAT32 of schema.fbs."""
+
+_CAST = 53
+"""BuiltinOperator.CAST; from float32 to float32 it copies."""
 
 _CODES = {"int8": "i1", "uint8": "u1", "int32": "<i4"}
 
@@ -44,7 +49,7 @@ def float_twin(data: Buffer) -> bytes:
     for tensor in net.tensors:
         if len(tensor.scales) and tensor.dtype in _CODES:
             if tensor.is_constant:
-                _write_real(draft, tensor, written)
+                _write_real(draft, net, tensor, written)
             _make_float(draft, tensor)
     return draft.finished()
 
@@ -68,11 +73,15 @@ def real(tensor: Tensor) -> npt.NDArray[np.float32]:
     Raises:
         ModelError: its bytes do not fill its shape.
     """
-    codes = np.frombuffer(tensor.data, _CODES[tensor.dtype])
-    if codes.size != int(np.prod(tensor.shape, dtype=np.int64)):
-        raise ModelError(f"damaged model: {tensor.name!r} has {codes.size} values for the shape {list(tensor.shape)}")
-    codes = codes.reshape(tensor.shape)
+    kind = np.dtype(_CODES[tensor.dtype])
+    if len(tensor.data) != math.prod(tensor.shape) * kind.itemsize or min(tensor.shape, default=0) < 0:
+        raise ModelError(
+            f"damaged model: {tensor.name[:60]!r} has {len(tensor.data)} bytes for the shape {list(tensor.shape)}"
+        )
+    codes = np.frombuffer(tensor.data, kind).reshape(tensor.shape)
     many = len(tensor.scales) > 1
+    if not np.isfinite(tensor.scales).all():
+        raise ModelError(f"damaged model: {tensor.name[:60]!r} has a scale that is no number")
     if many and not (0 <= tensor.axis < codes.ndim and codes.shape[tensor.axis] == len(tensor.scales)):
         raise ModelError(f"damaged model: {tensor.name!r} has {len(tensor.scales)} scales for {list(tensor.shape)}")
     along = [1] * codes.ndim
@@ -80,13 +89,19 @@ def real(tensor: Tensor) -> npt.NDArray[np.float32]:
         along[tensor.axis] = -1
     zeros = tensor.zero_points if len(tensor.zero_points) == len(tensor.scales) else np.zeros(len(tensor.scales))
     shifted = codes.astype(np.float64) - zeros.reshape(along)
-    return np.asarray(shifted * tensor.scales.astype(np.float64).reshape(along), np.float32)
+    values = shifted * tensor.scales.astype(np.float64).reshape(along)
+    if np.abs(values).max(initial=0.0) > np.finfo(np.float32).max:
+        raise ModelError(f"damaged model: {tensor.name[:60]!r} has values beyond every float32")
+    return np.asarray(values, np.float32)
 
 
-def _write_real(draft: Draft, tensor: Tensor, written: dict[int, Tensor]) -> None:
+def _write_real(draft: Draft, net: Net, tensor: Tensor, written: dict[int, Tensor]) -> None:
     before = written.setdefault(tensor.buffer, tensor)
     if before is not tensor:
-        if before.dtype != tensor.dtype or before.scales.tolist() != tensor.scales.tolist():
+        alike = before.scales.tolist() == tensor.scales.tolist() and before.zero_points.tolist() == (
+            tensor.zero_points.tolist()
+        )
+        if before.dtype != tensor.dtype or not (alike or (net.is_zero(before) and net.is_zero(tensor))):
             raise ModelError(f"{tensor.name!r} and {before.name!r} share their bytes, and mean different values")
         return
     vector = draft.append_vector(np.frombuffer(real(tensor).tobytes(), np.uint8))
@@ -117,17 +132,27 @@ def _restore_activations(draft: Draft, net: Net) -> None:
 
 
 def _drop_recoding(draft: Draft, net: Net) -> None:
-    """QUANTIZE and DEQUANTIZE of activations would copy floats to floats: who read their output reads their input."""
+    """QUANTIZE and DEQUANTIZE of activations would copy floats to floats.
+
+    QUANTIZE becomes a CAST from float to float, so that its output, which has a scale of its own, can still be read;
+    who read the output of a DEQUANTIZE reads its input.
+    """
     dropped = [op for op in net.ops if _only_recodes(net, op)]
+    quantizing = [op for op in net.ops if op.name == "QUANTIZE"]
+    if quantizing and set(quantizing) <= set(dropped):
+        _rename(draft, net, quantizing, _CAST)
+        dropped = [op for op in dropped if op.name != "QUANTIZE"]
     if not dropped:
         return
     source = {op.outputs[0]: op.inputs[0] for op in dropped}
     made = {op.outputs[0] for op in dropped}
 
     def origin(index: int) -> int:
-        while index in source:
+        for _ in range(len(dropped) + 1):
+            if index not in source:
+                return index
             index = source[index]
-        return index
+        raise ModelError(f"damaged model: tensor {index} is made of itself")
 
     kept = [op for op in net.ops if op not in dropped]
     for op in kept:
@@ -140,11 +165,19 @@ def _drop_recoding(draft: Draft, net: Net) -> None:
     draft.keep_tables(graph, 3, [op.table for op in kept])
 
 
+def _rename(draft: Draft, net: Net, changed: Sequence[Op], code: int) -> None:
+    """Give the operation that all of these are another code; both fields, for readers old and new."""
+    tables = net.graph.root.tables(1)
+    for place in {op.table.integer(0, "I") for op in changed}:
+        for slot, kind in ((0, "b"), (3, "i")):
+            if tables[place].slot(slot) is not None:
+                draft.put_slot(tables[place], slot, kind, code, "an operation code")
+
+
 def _only_recodes(net: Net, op: Op) -> bool:
     if op.name not in {"QUANTIZE", "DEQUANTIZE"}:
         return False
-    ends = [net.tensors[index] for index in (op.inputs[0], op.outputs[0])]
-    return any(tensor.is_code for tensor in ends)
+    return any(net.tensors[index].is_code for index in (op.inputs[0], op.outputs[0]))
 
 
 def _point(draft: Draft, op: Op, origin: Callable[[int], int]) -> None:
