@@ -6,8 +6,9 @@ the same pixels give the same tensor; runs on whatever thread the pipeline puts 
 The value that the network is to see is ``(pixel - mean) / std``; a quantized input takes it as
 ``round(value / scale + zero_point)``. Both are one look-up table of 256 entries a channel, and no table at all where it
 would change nothing, as for the usual uint8 model. A :class:`~agent.records.Correction` of the light goes into the same
-table: one look-up a pixel either way. It has a table of its own only where grey is painted in or made before the
-model's numbers are (letterbox, masks, one channel), since that grey is not of the camera.
+table: one look-up a pixel either way. It has a table of its own, for the frame before it is resized, where grey is
+painted in or made (letterbox, masks, one channel), since that grey is not of the camera; and where it is steep, since
+resizing rounds to whole grey levels, and a gain of 20 would make 20 levels of that.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ from agent.records import Correction, ModelCard, Pixels, Placement, Tensor, Tens
 GREY = 127
 """What letterbox bars and masks are painted with, 0-255: the middle, as TensorFlow's object detection pads."""
 
+_STEEP = 2.0
+"""A correction that makes more than this many grey levels of one is applied before the picture is resized."""
+
 _TO_MODEL = {"rgb": cv2.COLOR_BGR2RGB, "gray": cv2.COLOR_BGR2GRAY}
 
 
@@ -41,7 +45,7 @@ class Normalization:
 class _Tables:
     """What a picture goes through; swapped as one, so that no frame is made of two.
 
-    ``camera`` is for the resized picture, uint8 (256, 1, 3) in its order; ``model`` comes last, in the model's.
+    ``camera`` is for the camera's picture, uint8 (256, 1, 3) in its order; ``model`` comes last, in the model's.
     """
 
     camera: npt.NDArray[np.uint8] | None
@@ -82,13 +86,14 @@ class Preprocessor:
         """Put a correction in force, from the next frame on; from any thread. None takes it back."""
         if correction is None or correction.is_identity:
             self._tables = _Tables(None, look_up_table(self._spec, self.normalization), correction)
-        elif self._letterbox or self._masks or self._channels == 1:
+            return
+        curve = correction.curve()
+        if np.diff(curve, axis=0).max() > _STEEP or self._letterbox or self._masks or self._channels == 1:
             plain = look_up_table(self._spec, self.normalization)
             self._tables = _Tables(correction.table(), plain, correction)
-        else:
-            curve = correction.curve()
-            order = curve[:, ::-1] if self._convert is not None else curve
-            self._tables = _Tables(None, look_up_table(self._spec, self.normalization, order), correction)
+            return
+        order = curve[:, ::-1] if self._convert is not None else curve
+        self._tables = _Tables(None, look_up_table(self._spec, self.normalization, order), correction)
 
     def place(self, frame_height: int, frame_width: int) -> Placement:
         """Where a frame of this size lies in the input."""
@@ -107,7 +112,9 @@ class Preprocessor:
     def __call__(self, pixels: Pixels) -> Tensor:
         """The input tensor, (1, height, width, channels), freshly made."""
         tables = self._tables  # read once: another thread may swap it meanwhile
-        picture: Tensor = self._resized(pixels, tables.camera)
+        if tables.camera is not None:
+            pixels = np.asarray(cv2.LUT(pixels, tables.camera), np.uint8)
+        picture: Tensor = self._resized(pixels)
         if self._masks:
             self._paint(picture, self.place(*pixels.shape[:2]))
         if self._convert is not None:
@@ -116,15 +123,14 @@ class Preprocessor:
             picture = cv2.LUT(picture, tables.model)
         return picture.reshape(1, self.height, self.width, self._channels)
 
-    def _resized(self, pixels: Pixels, table: npt.NDArray[np.uint8] | None) -> npt.NDArray[np.uint8]:
+    def _resized(self, pixels: Pixels) -> npt.NDArray[np.uint8]:
         out = np.empty((self.height, self.width, 3), np.uint8)
         if not self._letterbox:
             cv2.resize(pixels, (self.width, self.height), dst=out, interpolation=cv2.INTER_LINEAR)
-            return out if table is None else np.asarray(cv2.LUT(out, table, dst=out), np.uint8)
+            return out
         left, top, width, height = self._inner(*pixels.shape[:2])
         out[:] = GREY
-        inner = cv2.resize(pixels, (width, height))
-        out[top : top + height, left : left + width] = inner if table is None else cv2.LUT(inner, table)
+        out[top : top + height, left : left + width] = cv2.resize(pixels, (width, height))
         return out
 
     def _inner(self, frame_height: int, frame_width: int) -> tuple[int, int, int, int]:
