@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 
 from bench import memory, publish, render, start, street
+from bench.recalibrate import light
 
 BENCHES: dict[str, Callable[[list[str]], None]] = {
     "street": street.main,
@@ -14,6 +15,7 @@ BENCHES: dict[str, Callable[[list[str]], None]] = {
     "start": start.main,
     "memory": memory.main,
     "growth": memory.growth,
+    "light": light.main,
 }
 SHORT = ("street", "start", "memory")
 """What ``make bench`` runs; ``growth`` takes ten minutes."""

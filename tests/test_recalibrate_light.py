@@ -104,6 +104,7 @@ def test_corrected_once_there_is_nothing_left_to_correct(belt: list[Pixels]) -> 
     assert fit(look([table[frame] for frame in dark]), reference).correction is None
 
 
+@pytest.mark.slow
 @given(st.permutations(range(12)), st.permutations(range(12)))
 @settings(max_examples=3, deadline=None)
 def test_the_order_of_frames_does_not_matter(belt_light: Light, one: list[int], other: list[int]) -> None:
@@ -142,6 +143,7 @@ def test_levels_made_by_any_numbers_are_found_again(gain: float, gamma: float, b
     assert np.abs(made - np.median(then, axis=0)).mean() < 4.0
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32 - 1), st.integers(4, 8), st.floats(0.5, 40.0))
 @settings(max_examples=10, deadline=None)
 def test_whatever_the_frames_the_correction_is_within_its_limits(seed: int, count: int, max_noise: float) -> None:

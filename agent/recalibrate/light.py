@@ -25,8 +25,10 @@ LEAST_FRAMES = 4
 _SPLITS = 16
 _EVERY = 3
 """Which of the levels choose the form: neighbours say nearly the same, and this has to be quick on a board."""
+_SMALLEST_SHARE = 0.08
 _SMALLEST_STEP = 2.0
-"""Grey levels by which a correction must move the frames, on average, to be worth making."""
+"""A correction must move the frames by this share of the reference's mean level, and by so many grey levels: detectors
+are trained to bear more than that, and two scenes differ by as much."""
 
 MAX_NOISE = 24.0
 """Sensor noise after the correction may be this many grey levels; a detector bears little more."""
@@ -71,14 +73,15 @@ def fit(frames: Light, reference: Light, max_noise: float = MAX_NOISE) -> Fit:
     now, then = shown.typical(), known.typical()
     form = _simplest(_sorted(shown), _sorted(known))
     before, free = _distance(now, then), solve(form, now, then, None)
-    if _distance(_corrected(free, now), now) < _SMALLEST_STEP:
+    smallest = max(_SMALLEST_STEP, _SMALLEST_SHARE * float(then.mean()))
+    if _distance(_corrected(free, now), now) < smallest:
         return Fit(
             None, "the light is that of the reference, within what the scene itself varies", before, before, noise
         )
     steepest = max(1.0, max_noise / noise) if noise > 0 else None
     found = solve(form, now, then, steepest)
     made, limited = _corrected(found, now), found != free
-    if _distance(made, then) >= before or _distance(made, now) < _SMALLEST_STEP:
+    if _distance(made, then) >= before or _distance(made, now) < smallest:
         return Fit(None, "no correction brings the frames nearer to the reference", before, before, noise, limited)
     reason = "held back by the sensor's noise" if limited else "fitted to the reference"
     return Fit(found, reason, before, _distance(made, then), noise, limited)
