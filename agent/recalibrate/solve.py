@@ -7,7 +7,7 @@ cut off at either end, or moved by something that was not there, does not move i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -123,3 +123,13 @@ def _named(gamma: float, black: float, gains: Reals) -> Correction:
     gain = float(np.clip(np.exp(np.log(gains).mean()), *LIMITS["gain"]))
     blue, green, red = (round(float(number), 4) for number in np.clip(gains / gain, *LIMITS["balance"]))
     return Correction(round(black, 3), round(gain, 4), round(gamma, 4), (blue, green, red))
+
+
+def held_back(correction: Correction, now: Reals, steepest: float) -> Correction:
+    """The same with a lower gain, where a step of the frames' levels (3, 64) became more than ``steepest`` of them."""
+    gains = correction.gain * np.array(correction.balance).reshape(1, 3, 1)
+    gamma = np.full((1, 1, 1), correction.gamma)
+    share = float((_held(gains, np.maximum(now - correction.black, 0.0), gamma, steepest) / gains).min())
+    if share >= 1.0:
+        return correction
+    return replace(correction, gain=round(max(LIMITS["gain"][0], correction.gain * share), 4))
