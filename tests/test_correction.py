@@ -112,15 +112,17 @@ class TestInTheTensor:
         expected = np.clip((real - config.mean) / config.std / 0.02 - 3, -128, 127)
         assert np.abs(ready(pixels)[0] - expected).max() <= 0.5 + 1e-6
 
+    @pytest.mark.parametrize("gain", [1.5, 20.0])
     @pytest.mark.parametrize("resize", ["stretch", "letterbox"])
-    def test_masks_and_bars_stay_grey(self, resize: Any) -> None:
+    def test_masks_and_bars_stay_grey(self, resize: Any, gain: float) -> None:
         zone = ZoneConfig(name="wall", polygon=[(0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0)], mode="mask")
         ready = Preprocessor(card(40, 40), ModelConfig(resize=resize), [zone])
-        ready.correct(Correction(gain=20.0))
-        found = ready(np.full((20, 40, 3), 5, np.uint8))[0]
+        ready.correct(Correction(gain=gain))
+        found = ready(np.full((20, 40, 3), 6, np.uint8))[0]
+        seen = round(6 * gain)
         assert (found[20, :18] == GREY).all()
-        assert (found[20, 22:] == 100).all()
-        assert (found[2, 22:] == (100 if resize == "stretch" else GREY)).all()
+        assert (found[20, 22:] == seen).all()
+        assert (found[2, 22:] == (seen if resize == "stretch" else GREY)).all()
 
     def test_one_grey_channel_is_made_of_corrected_colours(self) -> None:
         ready = Preprocessor(card(8, 8, channels=1), ModelConfig(color="gray"))

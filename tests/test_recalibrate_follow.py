@@ -111,6 +111,15 @@ def test_black_and_frozen_pictures_hold_it(light: float) -> None:
         assert change.why == "released" or np.log2(change.correction.gain) < 1.2, "blindness saved up no steps"
 
 
+def test_what_was_seen_before_a_blindness_counts_no_more_and_its_time_saves_no_steps() -> None:
+    judge = follower(step_per_min=6.0)
+    assert walk(judge, [0.3] * 7 + [None] + [0.3] * 7) == []
+    assert walk(judge, [None] * minutes(30), begin_s=1e4) == []
+    (change,) = walk(judge, [0.3] * 8, begin_s=2e4)
+    now = np.median(SCENE * 0.3, axis=0).T
+    assert np.abs(change.correction.apply(now) - now).mean() <= 6.0 * 7 * EVERY_S / 60 + 0.1
+
+
 def test_a_lamp_that_is_switched_on_releases_it_at_once() -> None:
     judge = follower(Correction(gain=5.0))
     assert walk(judge, [0.2] * minutes(5)) == []

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from agent.camera.rendered import DAY, Renderer
@@ -104,19 +104,27 @@ def test_corrected_once_there_is_nothing_left_to_correct(belt: list[Pixels]) -> 
     assert fit(look([table[frame] for frame in dark]), reference).correction is None
 
 
+def scenes(seed: int, count: int, light: float = 1.0) -> Light:
+    """Frames that have nothing in common: each with a darkest and a brightest part of its own."""
+    rng = np.random.default_rng(seed)
+    low, reach, bend = (rng.uniform(*ends, (count, 1, 1)) for ends in ((5, 60), (40, 180), (0.5, 2.0)))
+    levels = low + reach * ((np.arange(64) + 0.5) / 64) ** bend * np.ones((count, 3, 1))
+    return Light((light * levels).astype(np.float32), np.zeros(count, np.float32))
+
+
+@pytest.mark.parametrize("seed", [0, 7, 12])
+def test_the_order_of_frames_does_not_matter(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    now, then = scenes(seed, 5, 0.6), scenes(seed + 1000, 5)
+    straight = fit(now, then)
+    for _ in range(4):
+        assert fit(now.some(rng.permutation(5)), then.some(rng.permutation(5))) == straight
+
+
 @pytest.mark.slow
-@given(st.permutations(range(12)), st.permutations(range(12)))
-@settings(max_examples=3, deadline=None)
-def test_the_order_of_frames_does_not_matter(belt_light: Light, one: list[int], other: list[int]) -> None:
-    reference = Light(belt_light.levels * 2, belt_light.noise)
-    straight = fit(belt_light, reference)
-    assert straight.correction is not None
-    assert fit(belt_light.some(np.array(one)), reference.some(np.array(other))) == straight
-
-
-@pytest.fixture(scope="module")
-def belt_light(belt: list[Pixels]) -> Light:
-    return look([rounded(frame * 0.4) for frame in belt])
+def test_content_that_differs_is_seldom_taken_for_light() -> None:
+    found = [fit(scenes(2 * seed, 10), scenes(2 * seed + 1, 10)).correction for seed in range(40)]
+    assert sum(each is not None for each in found) <= 2
 
 
 @given(
@@ -130,17 +138,15 @@ def test_levels_made_by_any_numbers_are_found_again(gain: float, gamma: float, b
     rng = np.random.default_rng(seed)
     then = np.sort(rng.uniform(20, 220, (8, 3, 64)), axis=2)
     now = black + 255 / gain * (then / 255) ** (1 / gamma)
-    now = np.where(now < 245, now, 0)
-    if (now == 0).any():
-        return
+    assume(now.max() < 245)
     zero = np.zeros(8, np.float32)
     found = fit(Light(now.astype(np.float32), zero), Light(then.astype(np.float32), zero))
     if found.correction is None:
-        assert np.abs(now - then).mean() < 4.0
+        assert found.before < 0.08 * then.mean() + 4.0
         return
     assert found.after <= found.before
     made = found.correction.apply(np.median(now, axis=0).T).T
-    assert np.abs(made - np.median(then, axis=0)).mean() < 4.0
+    assert np.abs(made - np.median(then, axis=0)).mean() < 6.0
 
 
 @pytest.mark.slow
