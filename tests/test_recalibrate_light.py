@@ -168,6 +168,25 @@ def test_whatever_the_frames_the_correction_is_within_its_limits(seed: int, coun
         assert found.after < found.before
 
 
+class TestFile:
+    def test_comes_back_in_a_few_hundred_bytes_a_frame(self, belt: list[Pixels]) -> None:
+        light = look(belt)
+        data = light.to_bytes()
+        assert len(data) == 8 + 386 * len(light)
+        back = Light.from_bytes(data)
+        assert np.abs(back.levels - light.levels).max() <= 1 / 512
+        assert np.abs(back.noise - light.noise).max() <= 1 / 512
+        assert back.to_bytes() == data
+        assert len(Light.from_bytes(look([]).to_bytes())) == 0
+
+    def test_damage_is_refused(self, belt: list[Pixels]) -> None:
+        data = look(belt[:2]).to_bytes()
+        turned = data[:8] + data[8:][::-1]
+        for bad in (b"", data[:-1], data[1:], data[:8] + b"\xff" * 386, turned, b"x" * len(data)):
+            with pytest.raises(ValueError, match="no light of frames"):
+                Light.from_bytes(bad)
+
+
 class TestNoise:
     @pytest.mark.parametrize("sigma", [2.0, 5.0, 10.0])
     def test_of_the_sensor_is_seen_through_the_picture(self, photos: list[Pixels], sigma: float) -> None:

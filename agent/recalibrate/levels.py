@@ -1,7 +1,7 @@
 """What light frames show: their grey levels and the sensor's noise. Pure.
 
-In: raw frames, uint8 (h, w, 3) BGR. Out: :class:`Light`, 64 grey levels a channel and frame (768 bytes), so that a
-reference travels without a picture.
+In: raw frames, uint8 (h, w, 3) BGR. Out: :class:`Light`, 64 grey levels a channel and frame, which is 386 bytes in a
+file, so that a reference is kept and travels without a picture.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ Reals = npt.NDArray[np.floating[Any]]
 
 LEVELS = 64
 """Quantiles a channel and frame; each stands for the same share of the picture."""
+
+_MAGIC = b"LIGHT\x00\x01\x40"
 
 LEAST_CONTRAST = 1.5
 """Grey levels between a frame's dark and bright parts; below, it is a covered lens or a wall, and shows no light."""
@@ -65,6 +67,29 @@ class Light:
     def some(self, which: npt.NDArray[Any]) -> Light:
         """Some of the frames."""
         return Light(self.levels[which], self.noise[which])
+
+    def to_bytes(self) -> bytes:
+        """As a file: a magic word, then 386 bytes a frame, little-endian, in 1/256 of a grey level."""
+        whole = np.concatenate([self.levels.reshape(len(self), 3 * LEVELS), self.noise[:, None]], axis=1)
+        fixed: bytes = np.rint(np.clip(whole, 0.0, 255.0) * 256).astype("<u2").tobytes()
+        return _MAGIC + fixed
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Light:
+        """The inverse of :meth:`to_bytes`, within 1/512 of a grey level.
+
+        Raises:
+            ValueError: it is no such file, or was cut or damaged.
+        """
+        size = 2 * (3 * LEVELS + 1)
+        if data[: len(_MAGIC)] != _MAGIC or (len(data) - len(_MAGIC)) % size:
+            raise ValueError(f"no light of frames: {len(data)} bytes that begin with {data[:8]!r}")
+        whole = np.frombuffer(data, "<u2", offset=len(_MAGIC)).reshape(-1, size // 2).astype(np.float32)
+        whole /= 256
+        levels = whole[:, :-1].reshape(-1, 3, LEVELS)
+        if (whole > 255).any() or (np.diff(levels, axis=2) < 0).any():
+            raise ValueError("no light of frames: its levels do not ascend from 0 to 255")
+        return cls(levels, whole[:, -1])
 
     def typical(self) -> Reals:
         """The middle frame of each level, (3, 64); a frame or two that show something else do not move it."""

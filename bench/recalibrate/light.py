@@ -1,6 +1,7 @@
 """What a correction of the light wins back, and what it costs where nothing is wrong.
 
 python -m bench light [--resamples 1000] [--scenes 300]
+python -m bench light --times [--runs 300]
 
 The COCO SSD on the 27 open pictures of val2017: mAP with no correction, with one global gain that is told the truth
 (1 / brightness), and with the correction fitted to the darkened pictures, unlabelled, against two references: the same
@@ -17,6 +18,7 @@ import argparse
 import contextlib
 import io
 import json
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -241,12 +243,43 @@ class Belt:
             show(name, clean, rows, draws)
 
 
+def times(runs: int) -> None:
+    """What it costs: preprocess with no, a gentle and a steep correction in turns, a look at a frame, and a fit."""
+    coco = Coco()
+    ways = {"none": None, "gentle": Correction(gain=1.2), "steep": Correction(gain=5.0)}
+    for width, height in ((640, 480), (1280, 720)):
+        frame = cv2.resize(coco.pictures[0], (width, height))
+        spent: dict[str, list[float]] = {name: [] for name in ways}
+        for _ in range(runs):
+            for name, correction in ways.items():
+                coco.model.preprocess.correct(correction)
+                spent[name].append(timed(lambda frame=frame: coco.model.preprocess(frame)))  # type: ignore[misc]
+        for name, values in spent.items():
+            print(f"  preprocess {width}x{height}, {name:<8} {1e3 * np.median(values):8.3f} ms")
+        looks = [timed(lambda frame=frame: look([frame])) for _ in range(max(1, runs // 10))]  # type: ignore[misc]
+        print(f"  a look at {width}x{height} {1e3 * np.median(looks):18.3f} ms")
+    dark, reference = look(darker(0.2, False)(each) for each in coco.pictures), look(coco.pictures)
+    fits = [timed(lambda: fit(dark, reference)) for _ in range(5)]
+    print(f"  a fit to {len(dark)} frames {1e3 * np.median(fits):22.1f} ms")
+
+
+def timed(work: Callable[[], object]) -> float:
+    begun_s = time.perf_counter()
+    work()
+    return time.perf_counter() - begun_s
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m bench light", description=__doc__.splitlines()[0])
     parser.add_argument("--resamples", type=int, default=1000)
     parser.add_argument("--scenes", type=int, default=300)
+    parser.add_argument("--times", action="store_true", help="what it costs instead of what it wins")
+    parser.add_argument("--runs", type=int, default=300)
     options = parser.parse_args(arguments)
     print(f"light: {machine()}")
+    if options.times:
+        times(options.runs)
+        return
     print("mAP over IoU 0.50 to 0.95; of what was lost, what is won back; difference to no correction (95 %)")
     print(" COCO SSD MobileNet v1, 27 pictures of val2017")
     Coco().run(options.resamples)
