@@ -5,7 +5,10 @@ the same pixels give the same tensor; runs on whatever thread the pipeline puts 
 
 The value that the network is to see is ``(pixel - mean) / std``; a quantized input takes it as
 ``round(value / scale + zero_point)``. Both are one look-up table of 256 entries a channel, and no table at all where it
-would change nothing, as for the usual uint8 model.
+would change nothing, as for the usual uint8 model. A :class:`~agent.records.Correction` of the light goes into the same
+table: one look-up a pixel either way. It has a table of its own, for the frame before it is resized, where grey is
+painted in or made (letterbox, masks, one channel), since that grey is not of the camera; and where it is steep, since
+resizing rounds to whole grey levels, and a gain of 20 would make 20 levels of that.
 """
 
 from __future__ import annotations
@@ -18,10 +21,13 @@ import numpy.typing as npt
 
 from agent.config import ModelConfig, ZoneConfig
 from agent.errors import ModelError
-from agent.records import ModelCard, Pixels, Placement, Tensor, TensorSpec
+from agent.records import Correction, ModelCard, Pixels, Placement, Tensor, TensorSpec
 
 GREY = 127
 """What letterbox bars and masks are painted with, 0-255: the middle, as TensorFlow's object detection pads."""
+
+_STEEP = 2.0
+"""A correction that makes more than this many grey levels of one is applied before the picture is resized."""
 
 _TO_MODEL = {"rgb": cv2.COLOR_BGR2RGB, "gray": cv2.COLOR_BGR2GRAY}
 
@@ -33,6 +39,18 @@ class Normalization:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     origin: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Tables:
+    """What a picture goes through; swapped as one, so that no frame is made of two.
+
+    ``camera`` is for the camera's picture, uint8 (256, 1, 3) in its order; ``model`` comes last, in the model's.
+    """
+
+    camera: npt.NDArray[np.uint8] | None
+    model: Tensor | None
+    correction: Correction | None = None
 
 
 class Preprocessor:
@@ -52,11 +70,30 @@ class Preprocessor:
         if (config.color == "gray") != (self._channels == 1):
             raise ModelError(f'model.color: "{config.color}" does not suit an input of {self._channels} channels')
         self.normalization = normalization(card, config)
-        self._table = look_up_table(card.input, self.normalization)
+        self._spec = card.input
+        self._tables = _Tables(None, look_up_table(card.input, self.normalization))
         self._dtype = np.dtype(card.input.dtype)
         self._letterbox = config.resize == "letterbox"
         self._convert = _TO_MODEL.get(config.color)
         self._masks = [np.array(zone.polygon, np.float64) for zone in zones or [] if zone.mode == "mask"]
+
+    @property
+    def correction(self) -> Correction | None:
+        """The correction in force; None: none."""
+        return self._tables.correction
+
+    def correct(self, correction: Correction | None) -> None:
+        """Put a correction in force, from the next frame on; from any thread. None takes it back."""
+        if correction is None or correction.is_identity:
+            self._tables = _Tables(None, look_up_table(self._spec, self.normalization), correction)
+            return
+        curve = correction.curve()
+        if np.diff(curve, axis=0).max() > _STEEP or self._letterbox or self._masks or self._channels == 1:
+            plain = look_up_table(self._spec, self.normalization)
+            self._tables = _Tables(correction.table(), plain, correction)
+            return
+        order = curve[:, ::-1] if self._convert is not None else curve
+        self._tables = _Tables(None, look_up_table(self._spec, self.normalization, order), correction)
 
     def place(self, frame_height: int, frame_width: int) -> Placement:
         """Where a frame of this size lies in the input."""
@@ -74,13 +111,16 @@ class Preprocessor:
 
     def __call__(self, pixels: Pixels) -> Tensor:
         """The input tensor, (1, height, width, channels), freshly made."""
+        tables = self._tables  # read once: another thread may swap it meanwhile
+        if tables.camera is not None:
+            pixels = np.asarray(cv2.LUT(pixels, tables.camera), np.uint8)
         picture: Tensor = self._resized(pixels)
         if self._masks:
             self._paint(picture, self.place(*pixels.shape[:2]))
         if self._convert is not None:
             picture = cv2.cvtColor(picture, self._convert, dst=picture if self._channels == 3 else None)
-        if self._table is not None:
-            picture = cv2.LUT(picture, self._table)
+        if tables.model is not None:
+            picture = cv2.LUT(picture, tables.model)
         return picture.reshape(1, self.height, self.width, self._channels)
 
     def _resized(self, pixels: Pixels) -> npt.NDArray[np.uint8]:
@@ -127,8 +167,13 @@ def normalization(card: ModelCard, config: ModelConfig) -> Normalization:
     )
 
 
-def look_up_table(spec: TensorSpec, norm: Normalization) -> Tensor | None:
+def look_up_table(spec: TensorSpec, norm: Normalization, curve: npt.NDArray[np.float64] | None = None) -> Tensor | None:
     """From pixel value to input value, (256, 1, channels) of the input's dtype; None where it changes nothing.
+
+    Args:
+        spec: the input.
+        norm: what the network is to see of a pixel.
+        curve: what the pixels become before that, float64 (256, channels), in the model's order; None: themselves.
 
     Raises:
         ModelError: mean and std do not fit the input's channels.
@@ -141,7 +186,8 @@ def look_up_table(spec: TensorSpec, norm: Normalization) -> Tensor | None:
         raise ModelError(f"mean {list(norm.mean)} and std {list(norm.std)} are no numbers to divide by ({norm.origin})")
     mean = np.broadcast_to(np.array(norm.mean, np.float64), channels)
     std = np.broadcast_to(np.array(norm.std, np.float64), channels)
-    real: npt.NDArray[np.float64] = (np.arange(256).reshape(256, 1, 1) - mean) / std
+    pixels = np.arange(256.0).reshape(256, 1, 1) if curve is None else curve.reshape(256, 1, channels)
+    real: npt.NDArray[np.float64] = (pixels - mean) / std
     if spec.dtype == "float32":
         return real.astype(np.float32)
     limits = np.iinfo(spec.dtype)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from bench import memory, publish, render, start, street
 from bench.recalibrate import demo as recalibrate
+from bench.recalibrate import light
 
 BENCHES: dict[str, Callable[[list[str]], None]] = {
     "street": street.main,
@@ -16,6 +17,7 @@ BENCHES: dict[str, Callable[[list[str]], None]] = {
     "memory": memory.main,
     "growth": memory.growth,
     "recalibrate": recalibrate.main,
+    "light": light.main,
 }
 SHORT = ("street", "start", "memory")
 """What ``make bench`` runs; ``growth`` takes ten minutes."""

@@ -5,6 +5,7 @@ frame pixels; pixels are BGR, as OpenCV gives them. Checked when made where a wr
 """
 
 from agent.records.arrays import FloatArray, IntArray, Pixels, Tensor
+from agent.records.correction import Correction
 from agent.records.frame import CameraState, CameraStatus, Detections, Frame, FrameResult, Labels, Placement, StageTimes
 from agent.records.model import MOST_ANCHORS, AnchorMap, Heads, ModelCard, ModelInfo, Outputs, RuntimeInfo, TensorSpec
 from agent.records.presence import Box, Sighting
@@ -35,6 +36,7 @@ __all__ = [
     "CameraState",
     "CameraStatus",
     "Command",
+    "Correction",
     "Desired",
     "Detections",
     "FloatArray",
