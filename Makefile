@@ -46,7 +46,7 @@ test-tflite: packages $(TFLITE)/.done  ## the model's street on tflite-runtime, 
 	$(TFLITE)/bin/python -m pytest -q -m "not system and not broker" $(RUNTIME_TESTS)
 
 test-both: packages $(BOTH)/.done  ## both runtimes side by side: parity
-	$(BOTH)/bin/python -m pytest -q tests/test_parity.py tests/test_infer_backend.py tests/test_coco_map.py tests/test_model_golden.py
+	$(BOTH)/bin/python -m pytest -q tests/test_parity.py tests/test_infer_backend.py tests/test_coco_map.py tests/test_model_golden.py tests/test_recalibrate_probe.py
 
 RUNTIME_TESTS := $(wildcard tests/test_infer*.py tests/test_model*.py tests/test_pre*.py tests/test_post*.py tests/test_coco*.py tests/test_cli*.py tests/test_service*.py tests/test_embedded.py \
   tests/test_demo_bundle.py)

@@ -12,7 +12,7 @@ import numpy as np
 from agent.config import RuntimeConfig
 from agent.errors import ModelError
 from agent.infer import Detector, Taps, choose_backend, prove
-from agent.model import Net, describe
+from agent.model import Net, describe, tapped
 from agent.pipeline import Model
 from agent.recalibrate.heads import heads
 from agent.recalibrate.proof import Answer
@@ -42,7 +42,7 @@ class Candidate:
         self._detector = Detector(path, card, backend, runtime)
         self._net = Net(memoryview(path.read_bytes()))
         self._heads = heads(self._net, card)
-        self._taps = Taps(path.read_bytes(), backend, runtime.num_threads)
+        self._taps = Taps(tapped(memoryview(path.read_bytes()), self._heads), backend, runtime.num_threads)
 
     def __call__(self, pixels: Pixels) -> Answer:
         """What it says of one frame."""
@@ -74,8 +74,8 @@ class Twin:
         card = describe(path)
         prove(path, card, runtime)
         self._detector = Detector(path, card, backend, runtime)
-        self._taps = Taps(path.read_bytes(), backend, runtime.num_threads)
         self._heads = heads(Net(memoryview(model.path.read_bytes())), model.card)
+        self._taps = Taps(tapped(memoryview(path.read_bytes()), self._heads), backend, runtime.num_threads)
 
     def __call__(self, pixels: Pixels) -> Answer:
         """What it says of one frame."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from agent.infer import Backend, Taps
-from agent.model import Group, Net, Scale, float_twin, groups, ops, range_of, rescale, scale_for
+from agent.model import Group, Net, Scale, float_twin, groups, ops, range_of, rescale, scale_for, tapped
 from agent.model.net import Tensor as Picture
 from agent.recalibrate.ranges import Counts, Histogram
 from agent.records import FloatArray, Tensor
@@ -64,11 +64,12 @@ def wide_probe(data: memoryview, frames: Sequence[Tensor], backend: Backend, num
     """
     net = Net(data)
     found = groups(net)
+    wanted = [sources(net, group) for group in found]
     scales = [_wider(group, range_of(Scale(group.scale, group.zero_point), group.dtype)) for group in found]
     for left in reversed(range(_MOST_PASSES)):
         chosen = [None if group.frozen else scale for group, scale in zip(found, scales, strict=True)]
-        taps = Taps(rescale(net, found, chosen), backend, num_threads)
-        counts = _count(taps, frames, found, [sources(net, group) for group in found])
+        taps = _taps(rescale(net, found, chosen), wanted, backend, num_threads)
+        counts = _count(taps, frames, found, wanted)
         clipped = [_is_clipped(*item) for item in zip(found, counts, scales, strict=True)]
         if not left or (left < _MOST_PASSES - 1 and not any(clipped)):
             break
@@ -86,8 +87,8 @@ def twin_probe(data: memoryview, frames: Sequence[Tensor], backend: Backend, num
     """
     net = Net(data)
     found = groups(net)
-    taps = Taps(float_twin(data), backend, num_threads)
     wanted = [sources(net, group) for group in found]
+    taps = _taps(float_twin(data), wanted, backend, num_threads)
     picture = net.tensors[net.inputs[0]]
     real = [_real_input(picture, frame) for frame in frames]
     ends = _ends(taps, real, wanted)
@@ -100,6 +101,11 @@ def twin_probe(data: memoryview, frames: Sequence[Tensor], backend: Backend, num
         Seen(group, None if group.frozen else _between(low, high, count))
         for group, (low, high), count in zip(found, ends, counts, strict=True)
     ]
+
+
+def _taps(model: bytes, wanted: Sequence[tuple[int, ...]], backend: Backend, num_threads: int) -> Taps:
+    """tflite-runtime adds in place, whatever is to be preserved: what is read is made an output, which stays."""
+    return Taps(tapped(memoryview(model), [index for indices in wanted for index in indices]), backend, num_threads)
 
 
 def _real_input(tensor: Picture, frame: Tensor) -> FloatArray:
