@@ -17,7 +17,7 @@ from agent.publish.gather import Gather
 from agent.publish.inbox import AlarmChange, Happening
 from agent.publish.link import Acked
 from agent.publish.rows import Row
-from agent.publish.store import FILE_NAME, Entry, Store
+from agent.publish.store import FILE_NAME, Entry, Gone, Store
 from agent.publish.stored import merge_rows, messages, thin
 from agent.records import Answer, Command
 from tests.publish_fakes import Link, board_reading, health, perf_report, stamp
@@ -558,7 +558,7 @@ def test_what_is_on_its_way_does_not_expire(tmp_path: Path) -> None:
     store = Store(tmp_path / FILE_NAME)
     store.open()
     numbers = store.add([Entry("b", "e", "t", n, n, 1, 0, 1000.0, 0.0, b"{}") for n in range(3)])
-    assert store.expire(10.0, 2000.0, frozenset(numbers[:1])) == {"e": 2}
+    assert store.expire(10.0, 2000.0, frozenset(numbers[:1])) == [Gone("b", "e", n, n, 1) for n in (1, 2)]
     assert [number for number, _ in store.notices(0, 9)] == numbers[:1]
     store.close()
 

@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
+from agent.publish.ranges import ranges
 from agent.publish.rows import ROW_OVERHEAD_BYTES, Merge, Row
+from agent.publish.tally import Tally
 
 __all__ = ["MAX_MERGED", "ROW_OVERHEAD_BYTES", "Merge", "Outbox", "OutboxCounts", "Row"]
 
@@ -32,9 +34,14 @@ class OutboxCounts:
 
 
 class Outbox:
-    """Rows by number: what must not be lost goes first, oldest first; then windows, the newest first; then packs."""
+    """Rows by number: what must not be lost goes first, oldest first; then windows, the newest first; then packs.
 
-    def __init__(self, limit_bytes: int, merge: Merge) -> None:
+    Attributes:
+        tally: told of whatever leaves for good.
+    """
+
+    def __init__(self, limit_bytes: int, merge: Merge, tally: Tally | None = None) -> None:
+        self.tally = tally or Tally("")
         self._limit_bytes = limit_bytes
         self._merge = merge
         self._lent: dict[int, Row] = {}
@@ -84,11 +91,12 @@ class Outbox:
         """The broker has it: the row leaves."""
         row = self._flying.pop(number)
         self._bytes -= _memory(row)
+        self._done_with(row)
         return row
 
     def give_up(self, number: int) -> Row:
         """It can never be sent (too large): the row leaves, and counts as dropped."""
-        self._count_dropped(self._flying[number])
+        self.lose(self._flying[number])
         return self.acked(number)
 
     def take_out(self, numbers: Iterable[int] | None = None) -> list[Row]:
@@ -121,7 +129,7 @@ class Outbox:
 
     def split(self, number: int, rows: Iterable[Row]) -> None:
         """A pack in flight is too large: these wait in its stead, before all others."""
-        self.acked(number)
+        self._bytes -= _memory(self._flying.pop(number))
         first = dict(enumerate(rows, start=self._number + 1))
         self._number += len(first)
         self._packs = first | self._packs
@@ -166,6 +174,12 @@ class Outbox:
         return bool(self._lent or self._notices)
 
     @property
+    def is_notice_at_risk(self) -> bool:
+        """Something that must not be lost is in memory only."""
+        flying = (row for row in self._flying.values() if not (row.disk or row.mergeable or row.lines))
+        return bool(self._notices) or any(True for _ in flying)
+
+    @property
     def has_former(self) -> bool:
         """A notice of a former start waits, or is in flight."""
         return any(row.former and not row.lines for lane in (self._lent, self._flying) for row in lane.values())
@@ -190,6 +204,12 @@ class Outbox:
     def count_dropped(self, cls: str, messages: int = 1) -> None:
         """Counts a loss that happened before a row was made, or elsewhere."""
         self._dropped[cls] += messages
+        self.tally.dropped(cls, messages)
+
+    def lose(self, row: Row) -> None:
+        """A row is given up: it counts as dropped."""
+        self._done_with(row)
+        self.count_dropped(row.cls, row.messages)
 
     def count_merged(self, windows: int) -> None:
         """Counts windows that were merged elsewhere."""
@@ -248,10 +268,11 @@ class Outbox:
     def _drop(self, lane: dict[int, Row], number: int) -> None:
         row = lane.pop(number)
         self._bytes -= _memory(row)
-        self._count_dropped(row)
+        self.lose(row)
 
-    def _count_dropped(self, row: Row) -> None:
-        self._dropped[row.cls] += row.messages
+    def _done_with(self, row: Row) -> None:
+        if not row.former:
+            self.tally.done(row.cls, ranges(row))
 
 
 def _memory(row: Row) -> int:

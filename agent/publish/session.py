@@ -25,6 +25,7 @@ from agent.publish.link import Accepted, Acked, Link, Received, Subscribed, Will
 from agent.publish.order import Order, Parcel
 from agent.publish.outbox import Outbox, Row
 from agent.publish.profile import AS_MEASURED, Profile
+from agent.publish.reckoning import Reckoning
 from agent.publish.selfwatch import SelfWatch
 from agent.publish.spool import Spool
 from agent.publish.stamp import Stamper
@@ -48,7 +49,13 @@ class Flight:
 
 
 class Session:
-    """Owned by the mqtt thread; outlives connections, and the thread itself should it die."""
+    """Owned by the mqtt thread; outlives connections, and the thread itself should it die.
+
+    Attributes:
+        refusals: what the broker does not let us publish, by class.
+        rivals: signs of another client under our name.
+        reckoning: tells what former starts have lost.
+    """
 
     def __init__(
         self,
@@ -81,6 +88,7 @@ class Session:
         self._home = home
         self._cards = Cards(names, stamper, home)
         self._intake = Intake(names, stamper, self._cards, self._spool, clock)
+        self.reckoning = Reckoning(self._spool, clock)
         self._watch = SelfWatch(stamper.boot)
         self._flights: dict[int, Flight] = {}
         self._limits: Accepted | None = None
@@ -98,11 +106,13 @@ class Session:
             self._spool.count_dropped(cls, count)
         self._check_clock()
         self._right_stale_alarms()
+        self.reckoning.turn(self._intake.take)
         for _ in range(len(inbox)):
             item = inbox.pop()
             if item is not None:
                 self._intake.take(item)
         self._spool.turn(connected=self._limits is not None)
+        self.reckoning.settle()
 
     def recover(self) -> None:
         """The thread died over something: it is not tried again."""
@@ -205,6 +215,7 @@ class Session:
             bytes_out=dict(self._bytes_out),
             disk_bytes_written=disk.written_bytes,
             disk_faults=disk.faults,
+            lost_at_restart=dict(self.reckoning.lost),
         )
 
     def _send_card(self, link: Link) -> bool:
@@ -274,6 +285,7 @@ class Session:
     def _on_refusal(self, cls: str, name: str, rows: list[Row]) -> None:
         for row in rows:
             self._refused[row.cls] += row.messages
+            self._spool.outbox.tally.refused(row.cls, row.messages)
         if not rows:
             self._refused[cls] += 1
         if cls not in self.refusals:

@@ -21,7 +21,7 @@ from agent.publish.profile import Limits
 from agent.publish.restamp import restamp
 from agent.publish.rows import Row, packed, unlend
 from agent.publish.stamp import UNSYNCED_BEFORE_S
-from agent.publish.store import Entry, Store
+from agent.publish.store import Entry, Gone, Store
 from agent.publish.stored import thin
 from agent.publish.topics import BY_CLASS
 
@@ -139,6 +139,8 @@ class Spool:
         self._save_all()
         self._forget(self._clock())
         self._disk.close()
+        self.outbox.tally.clean()
+        self.outbox.tally.close()
 
     def shift(self, seconds: float) -> None:
         """The clock was set by so much: what still waits gets the time that is right now."""
@@ -173,6 +175,20 @@ class Spool:
     def is_safe(self) -> bool:
         """What waits can be saved."""
         return self._disk.is_usable()
+
+    @property
+    def is_readable(self) -> bool:
+        """What lies on the disk can be looked at, or there is no disk."""
+        return not self._disk.exists or self._disk.is_usable()
+
+    @property
+    def is_notice_at_risk(self) -> bool:
+        """Something that must not be lost is in memory only."""
+        return bool(self._fresh) or self.outbox.is_notice_at_risk
+
+    def on_disk(self, boot: str) -> dict[str, set[int]]:
+        """The numbers that lie on the disk of a start of the agent, by class."""
+        return self._disk.attempt(lambda store: store.of_boot(boot)) or {}
 
     def counts(self) -> OutboxCounts:
         """As of the outbox, with what is not in it yet, and what lies on the disk only."""
@@ -270,7 +286,7 @@ class Spool:
             dropped = store.drop(busy)
             if dropped is None:
                 return
-            self.outbox.count_dropped(*dropped)
+            self._count_gone([dropped])
 
     def _forget(self, now_s: float) -> None:
         done = list(self._done)
@@ -285,11 +301,17 @@ class Spool:
         before_s = self._wall() - self._limits.max_age_s
         if before_s > UNSYNCED_BEFORE_S:
             busy = self.outbox.lent
-            self._count_lost(self._disk.attempt(lambda store: store.expire(UNSYNCED_BEFORE_S, before_s, busy)))
+            self._count_gone(self._disk.attempt(lambda store: store.expire(UNSYNCED_BEFORE_S, before_s, busy)) or [])
 
     def _count_lost(self, lost: Counter[str] | None) -> None:
         for cls, messages in (lost or {}).items():
             self.outbox.count_dropped(cls, messages)
+
+    def _count_gone(self, gone: list[Gone]) -> None:
+        for each in gone:
+            if each.boot == self._boot:
+                self.outbox.tally.done(each.cls, [(each.seq_first, each.seq_last)])
+            self.outbox.count_dropped(each.cls, each.messages)
 
     def _damaged(self, moved: str) -> None:
         """The file begins anew: numbers on the disk mean nothing any more."""

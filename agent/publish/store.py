@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.publish import wal
+from agent.publish.ranges import of_pack
 
 FILE_NAME = "outbox.sqlite"
 FAULTS = (sqlite3.Error, OSError)
@@ -31,6 +32,7 @@ _PAGE_BYTES = 1024
 _WAL_BYTES = 2**20
 _KEPT_ASIDE = 3
 _COLUMNS = "boot, cls, topic, seq_first, seq_last, messages, lines, at_s, shift_s, body"
+_GONE = "boot, cls, seq_first, seq_last, messages"
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS owner (prefix TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS rows (
@@ -65,6 +67,17 @@ class Entry:
     at_s: float
     shift_s: float
     body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """A row that was thrown away unsent: whose it was, and what it stood for."""
+
+    boot: str
+    cls: str
+    seq_first: int
+    seq_last: int
+    messages: int
 
 
 Thin = Callable[[str, bytes], tuple[bytes, int] | None]
@@ -167,16 +180,13 @@ class Store:
             self._sums = int(rows), int(size)
         return self._sums
 
-    def expire(self, since_s: float, before_s: float, busy: frozenset[int]) -> Counter[str]:
+    def expire(self, since_s: float, before_s: float, busy: frozenset[int]) -> list[Gone]:
         """Drops what was saved between two unix times (before the first nobody knew the time), but for what is busy."""
-        found = self._run("SELECT number, cls, messages FROM rows WHERE at_s BETWEEN ? AND ?", (since_s, before_s))
-        old = [each for each in found if each[0] not in busy]
+        found = self._run(f"SELECT number, {_GONE} FROM rows WHERE at_s BETWEEN ? AND ?", (since_s, before_s))  # noqa: S608
+        old = {number: Gone(*rest) for number, *rest in found if number not in busy}
         if old:
-            self.forget([number for number, _, _ in old])
-        lost: Counter[str] = Counter()
-        for _, cls, messages in old:
-            lost[cls] += messages
-        return lost
+            self.forget(list(old))
+        return list(old.values())
 
     def thin(self, thin: Thin, most: int, busy: frozenset[int]) -> int:
         """Merges neighbours in the pack that was merged least, the oldest such; how many lines that saved."""
@@ -196,14 +206,24 @@ class Store:
                 return int(lines) - thinned[1]
         return 0
 
-    def drop(self, busy: frozenset[int]) -> tuple[str, int] | None:
-        """Drops the oldest pack, or else the oldest notice, never what is on its way; its class and messages."""
-        found = self._run("SELECT number, cls, messages FROM rows ORDER BY lines = 0, number LIMIT ?", (len(busy) + 1,))
-        for number, cls, messages in found:
+    def drop(self, busy: frozenset[int]) -> Gone | None:
+        """Drops the oldest pack, or else the oldest notice, never what is on its way."""
+        words = f"SELECT number, {_GONE} FROM rows ORDER BY lines = 0, number LIMIT ?"  # noqa: S608  # our own words
+        for number, *rest in self._run(words, (len(busy) + 1,)):
             if number not in busy:
                 self.forget([number])
-                return cls, messages
+                return Gone(*rest)
         return None
+
+    def of_boot(self, boot: str) -> dict[str, set[int]]:
+        """The numbers that lie here of a start of the agent, by class."""
+        whole = "messages = seq_last - seq_first + 1"
+        words = f"SELECT cls, seq_first, seq_last, CASE WHEN {whole} THEN x'' ELSE body END FROM rows WHERE boot = ?"  # noqa: S608
+        found: dict[str, set[int]] = {}
+        for cls, seq_first, seq_last, body in self._run(words, (boot,)):
+            for first, last in of_pack(body) or [(seq_first, seq_last)]:
+                found.setdefault(cls, set()).update(range(first, last + 1))
+        return found
 
     def _entries(self, where: str, *values: object) -> list[tuple[int, Entry]]:
         found = self._run(f"SELECT number, {_COLUMNS} FROM rows WHERE {where}", values)  # noqa: S608  # our own words
