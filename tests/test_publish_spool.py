@@ -309,35 +309,29 @@ def test_without_a_state_directory_everything_waits_in_memory() -> None:
     assert rig.network.status.queue_rows == 0
 
 
-@pytest.mark.parametrize("pragma", ["max_page_count = 1", "query_only = ON"], ids=["full", "read-only"])
+@pytest.mark.parametrize(
+    ("pragma", "over"),
+    [("max_page_count = 1", "max_page_count = 1000000"), ("query_only = ON", "query_only = OFF")],
+    ids=["full", "read-only"],
+)
 def test_a_disk_that_takes_nothing_is_said_once_counted_and_survived(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, pragma: str
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, pragma: str, over: str
 ) -> None:
     rig = offline_rig(tmp_path)
     rig.steps(2)
     store = rig.spool._disk._store
     assert store is not None
-    connect = store._connect
-
-    def broken() -> int:
-        frames = connect()
-        store._db.execute(f"PRAGMA {pragma}").fetchall()  # type: ignore[union-attr]
-        return frames
-
     caplog.set_level(logging.INFO)
-    store._connect = broken  # type: ignore[method-assign]
-    rig.spool._disk._is_open = False
+    store._open_db().execute(f"PRAGMA {pragma}").fetchall()
     for number in range(5):
         rig.inbox.put_notice(event(number))
         rig.inbox.put_window(perf_report(started_s=rig.clock()))
         rig.wait(400.0)
     status = rig.network.status
-    assert (status.queue_rows, status.dropped) == (10, {})
+    assert (status.queue_rows, status.dropped) == (11, {}), "and the alarm"
     assert status.disk_faults >= 5
     assert caplog.text.count("cannot save what waits") == 1
-    store._connect = connect  # type: ignore[method-assign]
-    store.close()
-    rig.spool._disk._is_open = False
+    store._open_db().execute(f"PRAGMA {over}").fetchall()
     rig.wait(400.0)
     assert rig.spool.disk().rows > 0, "it is tried again"
     assert caplog.text.count("can be saved again") == 1

@@ -69,9 +69,9 @@ class Outbox:
         Args:
             windows: single windows too, and not only what must not be lost.
         """
-        for lane in (self._lent, self._notices):
-            if lane:
-                return self._take(lane, next(iter(lane)))
+        lane = self._notice_lane()
+        if lane:
+            return self._take(lane, next(iter(lane)))
         return self._take(self._windows, next(reversed(self._windows))) if windows and self._windows else None
 
     def next_pack(self) -> tuple[int, Row] | None:
@@ -105,6 +105,13 @@ class Outbox:
         found = [(lane, n) for lane in lanes for n, row in lane.items() if numbers is None and not row.disk]
         found += [(self._windows, number) for number in numbers or ()]
         rows = [lane.pop(number) for lane, number in found]
+        self._bytes -= sum(map(_memory, rows))
+        return rows
+
+    def take_out_notices(self) -> list[Row]:
+        """What must not be lost and waits in memory only leaves for the disk."""
+        rows = list(self._notices.values())
+        self._notices.clear()
         self._bytes -= sum(map(_memory, rows))
         return rows
 
@@ -221,6 +228,13 @@ class Outbox:
         if row.mergeable:
             return self._windows
         return self._lent if row.disk else self._notices
+
+    def _notice_lane(self) -> dict[int, Row]:
+        """Where the next notice is: what a former start left is first; of ours the older one, wherever it lies."""
+        if not self._lent or not self._notices:
+            return self._lent or self._notices
+        lent, notice = next(iter(self._lent.values())), next(iter(self._notices.values()))
+        return self._notices if not lent.former and notice.queued_s < lent.queued_s else self._lent
 
     def _take(self, lane: dict[int, Row], number: int) -> tuple[int, Row]:
         row = self._flying[number] = lane.pop(number)

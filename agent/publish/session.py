@@ -19,7 +19,7 @@ from agent.publish.cards import Cards
 from agent.publish.contract import QueueCard, StateName, Totals
 from agent.publish.home_assistant import CLS as HOME
 from agent.publish.home_assistant import Announcer
-from agent.publish.inbox import Happening, Inbox, StateChange
+from agent.publish.inbox import AlarmChange, Happening, Inbox, StateChange
 from agent.publish.intake import Intake
 from agent.publish.link import Accepted, Acked, Link, Received, Subscribed, Will
 from agent.publish.order import Order, Parcel
@@ -78,6 +78,7 @@ class Session:
         self._names = names
         self._spool = spool or spool_in_memory(outbox, clock, names.prefix)
         self._spool.on_damage = self._on_damage
+        self._spool.on_trouble = self._on_trouble
         self._order = Order(self._spool, profile, names.prefix, clock, backlog_bytes_s)
         self._stamper = stamper
         self._clock = clock
@@ -280,7 +281,11 @@ class Session:
             self._intake.take(Happening(kind, {"step_s": round(shift_s, 3)}, self._clock()))
 
     def _on_damage(self, moved: str) -> None:
-        self._intake.take(Happening("outbox-corrupt", {"moved_to": moved}, self._clock()))
+        kind, data = ("outbox-corrupt", {"moved_to": moved}) if moved else ("outbox-gone", {})
+        self._intake.take(Happening(kind, data, self._clock()))
+
+    def _on_trouble(self, why: str) -> None:
+        self._intake.take(AlarmChange("disk", why or None, self._clock()))
 
     def _on_refusal(self, cls: str, name: str, rows: list[Row]) -> None:
         for row in rows:
