@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,14 +45,14 @@ class Volume:
 
     def fill(self, leave_kib: int = 0) -> None:
         """Takes all room but so much."""
-        filler = self.path / "filler"
-        with filler.open("wb", buffering=0) as file:
-            try:
-                while True:
-                    file.write(b"x" * 1024)
-            except OSError:
-                pass
-            file.truncate(max(0, file.tell() - leave_kib * 1024))
+        size = 0
+        with (self.path / "filler").open("wb", buffering=0) as file:
+            for step in (2**20, 2**16, 2**10):
+                with suppress(OSError):
+                    while True:
+                        os.posix_fallocate(file.fileno(), size, step)  # taken, and not written
+                        size += step
+            file.truncate(max(0, size - leave_kib * 1024))
 
     def free(self) -> None:
         (self.path / "filler").unlink()
