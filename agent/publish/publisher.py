@@ -152,13 +152,14 @@ class Publisher:
         self._look_back()
         self._network = Network(
             access,
-            lambda version, will: self._link(access, version, will),
+            lambda version, will, keeps: self._link(access, version, will, self._config.session_s if keeps else 0),
             session=self._session,
             inbox=self._inbox,
             wake=self._wake,
             conn=self._conn,
             backoff=self._backoff,
             clock=self._clock,
+            wants_session=self._config.session_s > 0,
         )
         self._thread = self._start_thread(self._network)
 
@@ -265,8 +266,15 @@ class Publisher:
             self._inbox.put_window(window)
             self._watch_thread(self._network)
 
-    def _link(self, access: Access, version: Version, will: Will) -> Link:
-        return PahoLink(access, client_id=self._names.client_id, version=version, wake=self._wake, will=will)
+    def _link(self, access: Access, version: Version, will: Will, session_s: int) -> Link:
+        return PahoLink(
+            access,
+            client_id=self._names.client_id,
+            version=version,
+            wake=self._wake,
+            will=will,
+            session_s=session_s,
+        )
 
     def _start_thread(self, network: Network) -> threading.Thread:
         thread = threading.Thread(target=self._run, args=(network,), name="mqtt", daemon=True)

@@ -142,9 +142,10 @@ class Session:
         self._stamper.conn = conn
         self._cards.all_due()
         self._spool.turn(connected=True)  # what is live no longer must not go out as if it were
-        own = [self._names.topic(below) for below in ("state", "a/+", "cmd/+/+", "desired")]
+        # what we said ourselves must not be kept for us while we are away: it would come as if somebody else said it
         also = [self._home.status_topic] if self._home else []
-        link.subscribe([*own, f"{self._names.to_all}cmd/+/+", *also])
+        link.subscribe([self._names.topic("state"), self._names.topic("a/+"), *also], qos=0)
+        link.subscribe([self._names.topic("cmd/+/+"), self._names.topic("desired"), f"{self._names.to_all}cmd/+/+"])
         self.pump(link)
 
     def end(self) -> None:
