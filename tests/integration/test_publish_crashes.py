@@ -33,6 +33,7 @@ from agent.publish.tally import formers, name_of
 from agent.publish.topics import find, find_batch
 from tests.servers.mosquitto import Mosquitto
 from tests.servers.wiretap import Wiretap
+from tools.fleet.boards import Fleet
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow]
 
@@ -173,6 +174,10 @@ def test_under_random_kills_nothing_that_must_arrive_vanishes_before_its_acknowl
     gaps = {key: sorted(set(range(1, max(found))) - found)[:5] for key, found in numbers.items()}
     assert not any(gaps.values()), gaps
     assert len(acked) > 50 * CYCLES, "under load"
+    fleet = Fleet()
+    for topic, body in tap.acked:
+        fleet.take(topic, body, 0.0)
+    assert not any(gap.unexplained for gap in fleet.gaps("home", "cam1").values()), "a reader can tell"
     check_windows(made, saved, windows(tap.acked), told(tap.acked))
 
 

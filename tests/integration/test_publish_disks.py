@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -51,6 +52,15 @@ def volumes(tmp_path: Path) -> Iterator[Volumes]:
     yield make
     for volume in made:
         volume.unmount()
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """One that every user gets to: pytest closes its own folders again whenever it is started."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
 
 
 def tick(rig: StoredRig, numbers: range) -> None:
@@ -264,16 +274,13 @@ print("well", flush=True)
 """
 
 
-def test_no_permission_for_a_user_who_is_not_root_until_there_is(tmp_path: Path) -> None:
+def test_no_permission_for_a_user_who_is_not_root_until_there_is(open_folder: Path) -> None:
     if os.geteuid() != 0:
         missing("becoming another user takes root")
-    state = tmp_path / "outbox"
+    state = open_folder / "outbox"
     state.mkdir(mode=0o700)
-    for folder in (tmp_path, *tmp_path.parents):  # the way there is open to everybody, for the time of the test
-        if folder.stat().st_mode & 0o001 == 0 and folder.name.startswith(("pytest", "test_")):
-            folder.chmod(folder.stat().st_mode | 0o011)
     with subprocess.Popen(
-        [sys.executable, "-c", FORBIDDEN, str(tmp_path)],
+        [sys.executable, "-c", FORBIDDEN, str(open_folder)],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": "."},
         stdin=subprocess.PIPE,

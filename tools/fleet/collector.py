@@ -21,6 +21,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from agent.errors import BrokerError
 from agent.publish.contract import Reply
 from tools.fleet.boards import Fleet
+from tools.fleet.gaps import Gap
 
 _MOST_WAITING = 256
 
@@ -75,6 +76,11 @@ class Collector:
         """One board's windows, as :meth:`Fleet.history`."""
         with self._lock:
             return self._fleet.history(site, device)
+
+    def gaps(self, site: str, device: str) -> dict[str, Gap]:
+        """What of a board never came, as :meth:`Fleet.gaps`."""
+        with self._lock:
+            return self._fleet.gaps(site, device)
 
     def knows(self, site: str, device: str) -> bool:
         """The board has been heard of."""
