@@ -117,6 +117,20 @@ def test_a_stop_saves_windows_and_the_next_start_sends_them_as_backlog(tmp_path:
     assert rig.network.status.queue_rows == 0
 
 
+def test_a_stop_saves_what_is_under_way_too(tmp_path: Path) -> None:
+    rig = StoredRig(tmp_path)
+    rig.links = [Link(rig.clock, acks=False)]
+    for _ in range(3):
+        rig.inbox.put_window(perf_report(started_s=rig.clock()))
+    rig.steps(4)
+    assert len(rig.link.on("m/perf")) == 3
+    assert not rig.stop()
+    rig = after(rig, tmp_path)
+    rig.online()
+    rig.wait(10.0)
+    assert set(windows([rig.link])) == {1, 2, 3}
+
+
 def test_a_clean_stop_leaves_nothing_behind(tmp_path: Path) -> None:
     rig = StoredRig(tmp_path)
     rig.inbox.put_window(perf_report())
@@ -531,6 +545,27 @@ def test_rows_on_a_disk_that_fails_for_a_while_are_sent_later(tmp_path: Path) ->
     assert rig.network.status.disk_faults == 1
 
 
+def test_a_backlog_that_cannot_be_read_for_a_while_is_sent_later(tmp_path: Path) -> None:
+    rig = offline_rig(tmp_path)
+    for _ in range(3):
+        rig.inbox.put_window(perf_report(started_s=rig.clock() - 10.0))
+    rig.wait(400.0)
+    store = rig.spool._disk._store
+    assert store is not None
+    packs = store.packs
+
+    def failing(_after: int, _most: int) -> list[tuple[int, Entry]]:
+        raise OSError(5, "Input/output error")
+
+    store.packs = failing  # type: ignore[method-assign]
+    rig.online()
+    rig.wait(20.0)
+    assert rig.link.on("mh/perf") == []
+    store.packs = packs  # type: ignore[method-assign]
+    rig.wait(70.0)
+    assert len(rig.link.on("mh/perf")) == 1
+
+
 def test_a_stop_does_not_wait_for_a_backlog_that_is_safe(tmp_path: Path) -> None:
     rig = offline_rig(tmp_path, backlog_bytes_s=256.0)
     for _ in range(300):
@@ -582,6 +617,24 @@ def test_a_new_file_begins_with_numbers_of_its_own(tmp_path: Path) -> None:
     rig.online()
     rig.steps()
     assert 1 in ticks(rig.link)
+    assert len(rig.link.on("e/outbox-corrupt")) == 1
+
+
+def test_what_was_acknowledged_in_a_former_file_deletes_nothing_in_the_new_one(tmp_path: Path) -> None:
+    rig = StoredRig(tmp_path)
+    rig.online()
+    rig.steps(2)
+    rig.inbox.put_notice(event(0))
+    rig.steps(3)
+    assert ticks(rig.link) == [0]
+    rig.offline()
+    rig.spool._disk._failed(rig.spool._disk._store, sqlite3.DatabaseError("malformed"))  # type: ignore[arg-type]
+    rig.inbox.put_notice(event(1))
+    rig.wait(40.0)  # what is acknowledged is deleted now
+    rig = after(rig, tmp_path)
+    rig.online()
+    rig.steps()
+    assert ticks(rig.link) == [1]
     assert len(rig.link.on("e/outbox-corrupt")) == 1
 
 

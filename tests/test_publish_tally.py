@@ -137,6 +137,38 @@ def test_a_damaged_file_is_a_loss_that_is_told(folder: Path) -> None:
     assert told(rig) == {"boot": "b007", "end": "killed", "lost.e": 3, "seq.e": "1-3"}
 
 
+def test_what_a_former_start_left_and_is_acknowledged_now_is_none_of_ours(folder: Path) -> None:
+    rig = StoredRig(folder / "state", run=folder)
+    rig.offline()
+    for _ in range(3):
+        rig.inbox.put_window(perf_report(started_s=rig.clock() - 10.0))
+    rig.wait(400.0)
+    rig.kill()
+    second = StoredRig(folder / "state", clock=rig.clock, life="b008", run=folder)
+    second.online()
+    second.run_until(lambda: second.link.on("mh/perf"))
+    second.link.acks = False
+    for _ in range(3):
+        second.inbox.put_window(perf_report(started_s=second.clock() - 10.0))
+    second.steps(2)
+    second.kill()
+    data = told(reborn(folder, second, "b009"))
+    assert (data["boot"], data["lost.m/perf"], data["seq.m/perf"]) == ("b008", 3, "1-3")
+
+
+def test_what_the_disk_had_no_room_for_is_told_as_dropped_and_not_as_lost_too(folder: Path) -> None:
+    rig = StoredRig(folder / "state", run=folder, disk_bytes=3000, live_s=5.0)
+    rig.offline()
+    for number in range(30):
+        rig.inbox.put_notice(Happening("tick", {"n": number}, rig.clock()))
+        rig.steps(2)
+    dropped = rig.network.status.dropped["e"]
+    rig.kill()
+    data = told(reborn(folder, rig))
+    assert dropped > 0
+    assert data == {"boot": "b007", "end": "killed", "dropped.e": dropped}
+
+
 def test_the_figures_stay_until_the_event_is_safe(folder: Path) -> None:
     rig = killed(folder)
     silent = StoredRig(folder / "state", clock=rig.clock, life="b008", run=folder, disk_bytes=0)
