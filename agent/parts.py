@@ -53,6 +53,7 @@ class Parts:
         )
         home = plan_home(config, self.model.labels, self.presence.zones if self.presence else ())
         self.publisher = make_publisher(config, self.remote, home) if config.mqtt.host else None
+        self.remote.attach(self.publisher)
         self.exposition = prometheus.make(config, self.model, device_id(config), clock)
         self.telemetry = Telemetry(config, self.sensors, self.publisher, self.camera.status, clock, on_card=self._show)
 

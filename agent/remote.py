@@ -89,10 +89,14 @@ class Remote:
             wall=wall,
         )
 
+    def attach(self, publisher: Publisher | None) -> None:
+        """Where replies go; before the publisher starts, for the broker may have kept commands for us."""
+        self._publisher = publisher
+
     def start(self, publisher: Publisher | None, apply: Callable[[Config], None]) -> None:
         """Finish what a former life left, then take commands; ``apply`` puts settings in force."""
         logging.getLogger().addHandler(self._tail)
-        self._publisher = publisher
+        self.attach(publisher)
         if publisher is not None:
             self.commands.resume()
             self._overlay.start(apply, publisher.reported)

@@ -244,6 +244,16 @@ class MqttConfig(Section, frozen=True, kw_only=True):
             extra={"unit": "s"},
         ),
     ] = None
+    session_s: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=7 * 86_400,
+            description="How long the broker keeps commands for a board that is away; 0: not at all. "
+            "MQTT 3.1.1 knows no time: there it keeps them as long as it likes.",
+            extra={"unit": "s"},
+        ),
+    ] = 3600
     connect_timeout_s: Annotated[Positive, Meta(description="Deadline for one connection attempt.")] = 10.0
     reconnect_max_s: Annotated[Positive, Meta(description="Longest delay between two attempts (full jitter).")] = 120.0
     health_s: Annotated[

@@ -57,6 +57,7 @@ class Totals(TypedDict):
     bytes_out: dict[str, int]
     disk_bytes_written: int
     disk_faults: int
+    lost_at_restart: dict[str, int]
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -180,6 +181,9 @@ class HealthCard(Envelope, frozen=True, kw_only=True):
     bytes_out: Annotated[dict[str, int], _metric("bytes", "counter", "MQTT bytes sent, by class.")]
     disk_bytes_written: Annotated[int, _metric("bytes", "counter", "Written to save what waits.")] = 0
     disk_faults: Annotated[int, _metric("1", "counter", "Times that the disk did not take or give it.")] = 0
+    lost_at_restart: Annotated[
+        dict[str, int], _metric("1", "counter", "What former starts had made and nobody has, by class.")
+    ] = {}
     fps: Annotated[float | None, _metric("1/s", "gauge", "Frames answered a second.")] = None
     rss_bytes: Annotated[int | None, _metric("bytes", "gauge", "Memory of the agent.")] = None
     soc_celsius: Annotated[float | None, _metric("Cel", "gauge", "The processor's temperature.")] = None

@@ -95,7 +95,7 @@ class Intake:
         if size <= MAX_PACKET_BYTES:
             self._outbox.put(row)
             return
-        self._outbox.count_dropped(row.cls)
+        self._outbox.outbox.lose(row)
         log.error(
             "%s: %d bytes are more than an MQTT message may have here (%d): dropped", row.topic, size, MAX_PACKET_BYTES
         )

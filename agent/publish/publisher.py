@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 import time
@@ -27,7 +28,9 @@ from agent.publish.profile import profile_of
 from agent.publish.session import ACK_DEADLINE_S, Session
 from agent.publish.stamp import Stamper, new_boot, wall_clock
 from agent.publish.status import PublisherStatus
+from agent.publish.store import FILE_NAME
 from agent.publish.stored import merge_rows
+from agent.publish.tally import Former, Tally, folder_in, formers, name_of
 from agent.publish.topics import Names, is_ident
 from agent.publish.wake import Wake
 from agent.records import (
@@ -65,6 +68,7 @@ class Publisher:
         wall: Callable[[], float] = wall_clock,
         boot: str | None = None,
         state_dir: Path | None = None,
+        runtime_dir: Path | None = None,
         last_conn: int = 0,
         rng: Random | None = None,
         credentials_dir: Path | None = None,
@@ -85,6 +89,8 @@ class Publisher:
             boot: this start of the agent; a new random word when not given.
             state_dir: where the connection number, and what waits for the broker, is kept over restarts; nowhere
                 when not given.
+            runtime_dir: in memory (tmpfs), where it is counted what a kill takes along; systemd's runtime directory,
+                the user's or /dev/shm when not given. Of use only with a state directory.
             last_conn: the connection number to go on from.
             rng: jitter.
             credentials_dir: where bare file names are looked for; ``$CREDENTIALS_DIRECTORY`` when not given.
@@ -103,8 +109,11 @@ class Publisher:
         self._credentials_dir = credentials_dir
         self._wake = Wake()
         self._inbox = Inbox(self._wake)
-        self._outbox = Outbox(config.queue_bytes, merge_rows)
-        self._stamper = Stamper(device=device, boot=boot or new_boot(), clock=clock, wall=wall)
+        self._state_dir, self._runtime_dir = state_dir, runtime_dir
+        boot = boot or new_boot()
+        self._tally = Tally(boot)
+        self._outbox = Outbox(config.queue_bytes, merge_rows, self._tally)
+        self._stamper = Stamper(device=device, boot=boot, clock=clock, wall=wall, on_stamp=self._tally.made)
         rng = rng or Random()  # noqa: S311  # jitter, no secret
         self._session = Session(
             self._names,
@@ -140,15 +149,17 @@ class Publisher:
             log.info("no broker is set (mqtt.host): telemetry stays on the board")
             return
         access = read_access(self._config, self._credentials_dir)
+        self._look_back()
         self._network = Network(
             access,
-            lambda version, will: self._link(access, version, will),
+            lambda version, will, keeps: self._link(access, version, will, self._config.session_s if keeps else 0),
             session=self._session,
             inbox=self._inbox,
             wake=self._wake,
             conn=self._conn,
             backoff=self._backoff,
             clock=self._clock,
+            wants_session=self._config.session_s > 0,
         )
         self._thread = self._start_thread(self._network)
 
@@ -226,6 +237,17 @@ class Publisher:
             self._thread.join(min(0.05, deadline_s - waited_s))
         return self._report_stop()
 
+    def _look_back(self) -> None:
+        """What the former starts left is to be told, and this one counts for the next."""
+        folder = self._runtime_dir or folder_in(os.environ, os.geteuid())
+        if self._state_dir is None or folder is None:
+            return
+        name = name_of(self._names.prefix, self._state_dir)
+        found = formers(folder, name)
+        has_lived = not self._conn.is_first or (self._state_dir / FILE_NAME).exists()
+        self._session.reckoning.add(found or [Former()] * has_lived)
+        self._tally.open(folder, name)
+
     def _report_stop(self) -> bool:
         is_over = self._thread is None or not self._thread.is_alive()
         waiting = self._network.status.queue_rows if self._network else 0
@@ -244,8 +266,15 @@ class Publisher:
             self._inbox.put_window(window)
             self._watch_thread(self._network)
 
-    def _link(self, access: Access, version: Version, will: Will) -> Link:
-        return PahoLink(access, client_id=self._names.client_id, version=version, wake=self._wake, will=will)
+    def _link(self, access: Access, version: Version, will: Will, session_s: int) -> Link:
+        return PahoLink(
+            access,
+            client_id=self._names.client_id,
+            version=version,
+            wake=self._wake,
+            will=will,
+            session_s=session_s,
+        )
 
     def _start_thread(self, network: Network) -> threading.Thread:
         thread = threading.Thread(target=self._run, args=(network,), name="mqtt", daemon=True)
