@@ -147,6 +147,7 @@ class Rig:
         max_s: float = 120.0,
         ack_deadline_s: float = 15.0,
         home: Callable[[Clock], Announcer] | None = None,
+        seed: int = 7,
     ) -> None:
         self.clock = Clock()
         self.wake = Wake(self.clock)
@@ -171,7 +172,7 @@ class Rig:
             inbox=self.inbox,
             wake=self.wake,  # type: ignore[arg-type]
             conn=self.conn,
-            backoff=Backoff(max_s, Random(7)),  # noqa: S311  # jitter
+            backoff=Backoff(max_s, Random(seed)),  # noqa: S311  # jitter
             clock=self.clock,
         )
 

@@ -78,37 +78,6 @@ def test_handing_over_costs_the_caller_little() -> None:
     assert sorted(took_s)[100] < 50e-6
 
 
-def test_a_broker_that_never_acknowledges_is_left_and_stop_does_not_hang() -> None:
-    with FakeBroker(acks=False) as broker:
-        pub = publisher(broker.port, ack_deadline_s=0.3)
-        pub.start()
-        for number in range(40):
-            pub.event("tick", {"n": number})
-        assert wait_until(lambda: len({number for number, _ in broker.publishes}) >= 2)
-        started_s = time.monotonic()
-        assert not pub.stop(0.5)
-        assert time.monotonic() - started_s < 1.0
-        assert wait_until(lambda: not pub._thread.is_alive())  # type: ignore[union-attr]
-        for connection in {number for number, _ in broker.publishes}:
-            burst = [topic for number, topic in broker.publishes if number == connection]
-            assert len(burst) <= 8 + 1, "no more than the window, and the last state"
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_an_error_on_the_thread_is_seen_counted_and_survived(caplog: pytest.LogCaptureFixture) -> None:
-    with FakeBroker() as broker:
-        pub = publisher(broker.port)
-        pub.start()
-        assert wait_until(lambda: pub.status().connected)
-        pub.perf(PerfReport(0.0, 1.0, 1, 1.0, 0, 0, {"age": 7}))  # type: ignore[dict-item]
-        assert wait_until(lambda: pub.status().thread_restarts == 1)
-        pub.event("after", {})
-        assert wait_until(lambda: any(topic.endswith(b"e/after") for _, topic in broker.publishes))
-        assert pub.status().dropped == {"m/perf": 1}
-        assert pub.stop(2.0)
-    assert "the network thread failed: AttributeError" in caplog.text
-
-
 @pytest.mark.parametrize("kind", ["Bad.Kind", "", "a/b", "+"])
 def test_words_that_cannot_stand_in_a_topic_are_the_callers_error(kind: str) -> None:
     pub = publisher(1)
