@@ -90,7 +90,7 @@ class Parts:
     def _apply(self, config: Config) -> None:
         """Puts settings in force; called on the thread "writer"."""
         self.config = config
-        self.remote.levels.set(config.log.level)
+        self.remote.reconfigure(config)
         self.telemetry.reconfigure(config)
         self.meter.window_s = config.measure.window_s
         self._say_birth()

@@ -27,6 +27,7 @@ from agent.commands import (
     Ledger,
     LogLevels,
     Operation,
+    Pictures,
     Rebirth,
     Restart,
     Snapshots,
@@ -201,6 +202,72 @@ def test_the_thread_outlives_a_fault() -> None:
     errands.do(lambda: done.append("next"))
     assert wait_until(lambda: done == ["next"])
     errands.stop()
+
+
+# ---- pictures for whoever shows the last one
+
+
+class Album:
+    """Pictures, what they sent, and who wants them."""
+
+    def __init__(self) -> None:
+        self.desk = Desk()
+        self.sent: list[bytes] = []
+        self.is_wanted = True
+        self.pictures = Pictures(
+            self.desk.snapshots,
+            self.desk.errands,
+            send=self.sent.append,
+            is_wanted=lambda: self.is_wanted,
+            clock=self.desk.clock,
+        )
+
+    def wait(self, seconds: float) -> int:
+        """How many pictures came in that time, with a new frame each second."""
+        before = len(self.sent)
+        for _ in range(round(seconds)):
+            self.desk.snapshots.newest = result()
+            self.desk.clock.now_s += 1.0
+            self.desk.errands.turn()
+        return len(self.sent) - before
+
+
+def test_a_picture_that_a_command_made_is_sent_as_it_is() -> None:
+    album = Album()
+    album.desk.snapshots.newest = result()
+    answer = album.desk.ask("snapshot")
+    assert [base64.b64encode(jpeg).decode() for jpeg in album.sent] == [answer.data["jpeg"]]
+    assert album.wait(100) == 0, "and no other, unless it is wanted so"
+
+
+def test_pictures_come_as_often_as_is_wanted_from_now_on() -> None:
+    album = Album()
+    album.pictures.every(10.0)
+    assert album.wait(100) == 10
+    for _ in range(5):
+        album.pictures.every(20.0)
+    assert album.wait(100) == 5, "the former plan is over"
+    album.pictures.every(0.0)
+    assert album.wait(100) == 0
+    album.pictures.every(10.0)
+    assert album.wait(30) == 3
+    assert all(jpeg.startswith(b"\xff\xd8") and jpeg.endswith(b"\xff\xd9") for jpeg in album.sent)
+
+
+def test_no_picture_is_drawn_for_nobody_nor_an_old_one_sent_as_new() -> None:
+    album = Album()
+    album.pictures.every(10.0)
+    album.desk.clock.now_s += 10.0
+    album.desk.errands.turn()
+    assert not album.sent, "no frame yet"
+    album.is_wanted = False
+    assert album.wait(50) == 0
+    album.is_wanted = True
+    assert album.wait(10) == 1
+    for _ in range(50):
+        album.desk.clock.now_s += 1.0
+        album.desk.errands.turn()
+    assert len(album.sent) == 1, "the camera is down"
 
 
 # ---- to a whole site

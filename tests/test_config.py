@@ -290,6 +290,8 @@ def mended(raw: dict[str, Any]) -> dict[str, Any]:
     counted = [zone["name"] for zone in raw.get("zones", []) if zone.get("mode", "include") in {"include", "count"}]
     raw.setdefault("detections", {})["zones"] = counted[:1]
     raw.setdefault("prometheus", {})["listen"] = ""
+    home = raw.setdefault("homeassistant", {})
+    home["snapshot_s"] = max(home["snapshot_s"], 5.0) if home.get("enabled") and home.get("snapshot_s") else 0.0
     heads = model.get("heads") or {}
     for item in heads.get("maps", ()):
         item |= {"rows": 1 + abs(item["rows"]) % 9, "cols": 1 + abs(item["cols"]) % 9}

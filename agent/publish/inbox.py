@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from agent.publish.contract import Scalar, StateName
+from agent.publish.home_assistant import HomePlan
 from agent.publish.wake import Wake
 from agent.records import Answer, BoardReading, Health, Identity, PerfReport, Sighting, Standing
 
@@ -44,8 +45,15 @@ class Happening:
     at_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What the camera shows, drawn and encoded."""
+
+    jpeg: bytes
+
+
 Window = PerfReport | BoardReading | Health
-Notice = Identity | StateChange | AlarmChange | Happening | Answer | Sighting | Standing
+Notice = Identity | StateChange | AlarmChange | Happening | Answer | Sighting | Standing | Picture | HomePlan
 Item = Window | Notice
 
 
@@ -105,6 +113,8 @@ _CLASSES: dict[type, str] = {
     Answer: "res",
     Standing: "reported",
     Sighting: "d",
+    Picture: "image",
+    HomePlan: "homeassistant",
 }
 
 

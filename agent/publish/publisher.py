@@ -18,7 +18,7 @@ from agent.publish.build import make_spool
 from agent.publish.conn import ConnCounter
 from agent.publish.contract import Scalar, StateName
 from agent.publish.home_assistant import Announcer, HomePlan
-from agent.publish.inbox import AlarmChange, Happening, Inbox, Notice, StateChange, Window
+from agent.publish.inbox import AlarmChange, Happening, Inbox, Notice, Picture, StateChange, Window
 from agent.publish.link import Link, Will
 from agent.publish.network import Network, Version
 from agent.publish.outbox import Outbox
@@ -175,6 +175,14 @@ class Publisher:
     def detections(self, sighting: Sighting) -> None:
         """What is there, to ``d``; only the newest is kept for a broker that is away."""
         self._notice(sighting)
+
+    def home(self, plan: HomePlan) -> None:
+        """What is announced to Home Assistant from now on; nothing where nothing was announced before."""
+        self._notice(plan)
+
+    def picture(self, jpeg: bytes) -> None:
+        """A picture for Home Assistant, to ``image``; one that cannot be sent now is not sent later."""
+        self._notice(Picture(jpeg))
 
     def alarm(self, alarm_id: str, message: str | None) -> None:
         """Raises an alarm, or clears it when there is no message.

@@ -28,7 +28,7 @@ from agent.publish.profile import AS_MEASURED, Profile
 from agent.publish.selfwatch import SelfWatch
 from agent.publish.spool import Spool
 from agent.publish.stamp import Stamper
-from agent.publish.topics import BY_CLASS, PATTERNS, Names, is_ident, is_request, packet_bytes
+from agent.publish.topics import DELIVERY, PATTERNS, Names, is_ident, is_request, packet_bytes
 from agent.records import Command, Desired
 
 log = logging.getLogger("agent.publish")
@@ -150,7 +150,7 @@ class Session:
             for key in (HOME, "d"):  # all else is retained
                 self._cards.say_again(key)
         while self._limits and len(self._flights) < self._limits.window:
-            if not (self._send_card(link) or self._send_row(link, self._limits)):
+            if not (self._send_card(link, self._limits) or self._send_row(link, self._limits)):
                 break
 
     def on_event(self, event: Acked | Subscribed | Received) -> None:
@@ -207,13 +207,16 @@ class Session:
             disk_faults=disk.faults,
         )
 
-    def _send_card(self, link: Link) -> bool:
+    def _send_card(self, link: Link, limits: Accepted) -> bool:
         if not self._cards.is_due():
             return False
         message = self._cards.next(self.queue(), self.totals())
         if message is not None:
-            line = BY_CLASS[message.cls]
-            self._send(link, Parcel(message.cls, message.topic, message.body, line.retain, ()), line.qos)
+            qos, retain = DELIVERY[message.cls]
+            if packet_bytes(message.topic, message.body, qos) > limits.max_packet_bytes:
+                self._spool.count_dropped(message.cls)  # sent all the same, it would cost the connection
+            else:
+                self._send(link, Parcel(message.cls, message.topic, message.body, retain, ()), qos)
         return message is not None
 
     def _send_row(self, link: Link, limits: Accepted) -> bool:

@@ -14,7 +14,7 @@ import msgspec
 
 from agent.publish import decode, decode_batch
 from agent.publish.contract import Alarm, Birth, Envelope, HealthCard, Perf, State, Sys, Therm
-from agent.publish.topics import find_batch
+from agent.publish.topics import IMAGE, find_batch
 
 HISTORY = 360
 """Windows kept for each board: an hour at the default ten seconds."""
@@ -60,6 +60,8 @@ class Fleet:
             False for what is not of the contract: it is counted and left alone.
         """
         words = topic.split("/")
+        if words[4:] == [IMAGE.pattern]:
+            return False  # Home Assistant's; a page asks for its own
         is_batch = find_batch(topic) is not None
         try:
             records = decode_batch(topic, payload) if is_batch else [decode(topic, payload)]
