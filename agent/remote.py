@@ -10,6 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from agent.commands import (
     Commands,
@@ -93,7 +94,7 @@ class Remote:
             wall=wall,
         )
 
-    def start(self, publisher: Publisher | None, apply: Callable[[Config], None]) -> None:
+    def start(self, publisher: Publisher | None, apply: Callable[[Config, Mapping[str, Any]], None]) -> None:
         """Finish what a former life left, then take commands; ``apply`` puts settings in force."""
         logging.getLogger().addHandler(self._tail)
         self._publisher = publisher

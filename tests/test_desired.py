@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from agent.config import LIVE, Config, MqttConfig, not_live, overlaid
 from agent.config import settings as all_settings
 from agent.desired import FILE_NAME, Overlay
+from agent.errors import ConfigError
 from agent.publish import translate
 from agent.records import Desired, Standing
 
@@ -26,7 +28,12 @@ class Board:
         self.applied: list[Config] = []
         self.said: list[Standing] = []
         self.overlay = Overlay(base, folder, "coco 1.0")
-        self.overlay.start(self.applied.append, self.said.append)
+        self.overlay.start(self.apply, self.said.append)
+
+    def apply(self, config: Config, changes: Mapping[str, Any]) -> None:
+        if "unicorn" in config.model.classes:
+            raise ConfigError("model.classes: the model has no 'unicorn'")
+        self.applied.append(config)
 
     def want(self, rev: int | None, **config: Any) -> Standing:
         self.overlay.take(Desired(rev, {key.replace("__", "."): value for key, value in config.items()}))
@@ -72,7 +79,12 @@ def test_an_old_or_equal_revision_is_ignored(rev: int) -> None:
         (Desired(9, {"mqtt.health_s": "often"}), "bad-config", "mqtt.health_s"),
         (Desired(9, {"log.level": None}), "bad-config", "log.level"),
         (Desired(9, {"mqtt.host": "evil"}), "unsupported", "mqtt.host"),
-        (Desired(9, {"model.score_threshold": 0.1}), "unsupported", "model.score_threshold"),
+        (Desired(9, {"model.iou_threshold": 0.1}), "unsupported", "model.iou_threshold"),
+        (Desired(9, {"model.score_threshold": 1.1}), "bad-config", "model.score_threshold"),
+        (Desired(9, {"mqtt.health_s": 5, "model.classes": ["unicorn"]}), "bad-config", "no 'unicorn'"),
+        (Desired(9, {"model.class_thresholds": {"person": 2}}), "bad-config", "model.class_thresholds"),
+        (Desired(9, {"detections.zones": ["nowhere"]}), "bad-config", "detections.zones"),
+        (Desired(9, {"homeassistant.snapshot_s": 60}), "bad-config", "needs homeassistant.enabled"),
         (Desired(9, {"mqtt.health_s": 5, "no.such": 1}), "unsupported", "no.such"),
         (Desired(9, {"mqtt.health_s": 5}, ("bundle",)), "unsupported", "bundle"),
         (Desired(None, problem="it is no JSON object"), "bad-desired", "no JSON object"),
@@ -126,7 +138,9 @@ def test_a_folder_that_cannot_be_written_costs_only_the_memory(tmp_path: Path) -
 def test_nothing_on_the_list_can_cut_the_board_off() -> None:
     known = {row.key for row in all_settings()}
     assert set(LIVE) <= known
-    assert not [key for key in LIVE if key.startswith(("device.", "camera.", "model.")) or "host" in key]
+    reached_by = ("device.", "runtime.", "zones", "prometheus.", "camera.uri", "model.path", "model.bundle")
+    assert not [key for key in LIVE if key.startswith(reached_by) or "host" in key or "_file" in key]
+    assert {key for key in LIVE if key.startswith("mqtt.")} == {"mqtt.health_s", "mqtt.profile", "mqtt.resolution_s"}
     assert not_live([*LIVE, "mqtt.host"]) == ["mqtt.host"]
     with pytest.raises(ValueError, match=r"mqtt\.host"):
         overlaid(BASE, {"mqtt.host": "evil"})
@@ -135,7 +149,7 @@ def test_nothing_on_the_list_can_cut_the_board_off() -> None:
 values = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=9), st.lists(st.none()))
 
 
-@given(st.dictionaries(st.sampled_from(LIVE), values))
+@given(st.dictionaries(st.sampled_from(list(LIVE)), values))
 def test_any_value_of_a_live_setting_is_taken_or_refused_by_name(changes: dict[str, Any]) -> None:
     board = Board()
     board.overlay.take(Desired(1, changes))
@@ -159,7 +173,8 @@ NO_WISH = [
     b'{"rev": 0}',
     b'{"rev": 1.5}',
     b'{"rev": 1e30}',
-    b'{"rev": 1, "config": {"a": {}}}',
+    b'{"rev": 1, "config": {"a": {"b": {}}}}',
+    b'{"rev": 1, "config": {"a": [["b"]]}}',
     b'{"rev": 1, "x":' + b"[" * 8000,
     b'{"rev": 1}' + b" " * 9000,
 ]

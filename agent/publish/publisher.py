@@ -18,7 +18,7 @@ from agent.publish.build import make_spool
 from agent.publish.conn import ConnCounter
 from agent.publish.contract import Scalar, StateName
 from agent.publish.home_assistant import Announcer, HomePlan
-from agent.publish.inbox import AlarmChange, Happening, Inbox, Notice, Picture, StateChange, Window
+from agent.publish.inbox import AlarmChange, Happening, Inbox, Notice, Pace, Picture, StateChange, Window
 from agent.publish.link import Link, Will
 from agent.publish.network import Network, Version
 from agent.publish.outbox import Outbox
@@ -122,6 +122,7 @@ class Publisher:
         )
         self._conn = ConnCounter(state_dir, last_conn)
         self._backoff = Backoff(config.reconnect_max_s, rng)
+        self._access: Access | None = None
         self._network: Network | None = None
         self._thread: threading.Thread | None = None
         self._restart_lock = threading.Lock()
@@ -139,10 +140,10 @@ class Publisher:
         if not self._config.host:
             log.info("no broker is set (mqtt.host): telemetry stays on the board")
             return
-        access = read_access(self._config, self._credentials_dir)
+        self._access = access = read_access(self._config, self._credentials_dir)
         self._network = Network(
             access,
-            lambda version, will: self._link(access, version, will),
+            lambda version, will: self._link(self._access or access, version, will),
             session=self._session,
             inbox=self._inbox,
             wake=self._wake,
@@ -175,6 +176,13 @@ class Publisher:
     def detections(self, sighting: Sighting) -> None:
         """What is there, to ``d``; only the newest is kept for a broker that is away."""
         self._notice(sighting)
+
+    def reconfigure(self, config: MqttConfig) -> None:
+        """Another profile from now on; its keep-alive holds from the next connection on."""
+        profile = profile_of(config)
+        self._notice(Pace(profile, config.live_s + profile.longest_s))
+        if self._access is not None:
+            self._access = replace(self._access, keepalive_s=profile.keepalive_s)
 
     def home(self, plan: HomePlan) -> None:
         """What is announced to Home Assistant from now on; nothing where nothing was announced before."""
@@ -242,7 +250,7 @@ class Publisher:
             log.warning("%d messages were not delivered to the broker before the stop%s", waiting, kept)
         return is_over and (self._handed_over or self._network is None)
 
-    def _notice(self, notice: Notice) -> None:
+    def _notice(self, notice: Notice | Pace) -> None:
         if self._config.host:
             self._inbox.put_notice(notice)
             self._watch_thread(self._network)

@@ -19,7 +19,7 @@ from agent.publish.cards import Cards
 from agent.publish.contract import QueueCard, StateName, Totals
 from agent.publish.home_assistant import CLS as HOME
 from agent.publish.home_assistant import Announcer
-from agent.publish.inbox import Happening, Inbox, StateChange
+from agent.publish.inbox import Happening, Inbox, Pace, StateChange
 from agent.publish.intake import Intake
 from agent.publish.link import Accepted, Acked, Link, Received, Subscribed, Will
 from agent.publish.order import Order, Parcel
@@ -100,7 +100,10 @@ class Session:
         self._right_stale_alarms()
         for _ in range(len(inbox)):
             item = inbox.pop()
-            if item is not None:
+            if isinstance(item, Pace):
+                self._order.set_profile(item.profile)
+                self._spool.set_pace(item.profile.length_s, item.live_s)
+            elif item is not None:
                 self._intake.take(item)
         self._spool.turn(connected=self._limits is not None)
 

@@ -1,0 +1,102 @@
+"""Rules: what counts as an object under the settings in force, made whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from agent import config as settings
+from agent import service
+from agent.board import ready_model
+from agent.config import Config
+from agent.desired import FILE_NAME
+from agent.errors import ConfigError
+from agent.pipeline import Model
+from agent.records import Outputs, Placement
+from agent.rules import in_force, make_rules
+from tests.servers.mosquitto import free_port
+
+BROKER = settings.override(Config(), {"mqtt.host": "broker", "detections.mode": "change", "model.bundle": "demo:"})
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    """One whose manifest says 0.6."""
+    found = ready_model(BROKER)
+    return replace(found, settings=msgspec.structs.replace(found.settings, score_threshold=0.6))
+
+
+def wished(**changes: Any) -> tuple[Config, dict[str, Any]]:
+    wish = {key.replace("__", "."): value for key, value in changes.items()}
+    return settings.overlaid(BROKER, wish), wish
+
+
+def counted(model: Model, **changes: Any) -> int:
+    """How many of three objects of one class, of 0.9, 0.55 and 0.3, count."""
+    rules = make_rules(model, *wished(**changes))
+    boxes = np.array([[[0.1, 0.1, 0.2, 0.2], [0.3, 0.3, 0.4, 0.4], [0.6, 0.6, 0.9, 0.9]]], np.float32)
+    scores = np.array([[0.9, 0.55, 0.3]], np.float32)
+    answer = Outputs(boxes, scores, np.zeros((1, 3), np.float32), np.array([3], np.float32))
+    return len(rules.postprocess(answer, Placement(320, 240)))
+
+
+def test_what_is_desired_wins_over_file_and_manifest_even_where_it_is_the_default(model: Model) -> None:
+    first = sorted(set(model.labels.names.values()))
+    name, other = model.labels.name(0), next(label for label in first if label != model.labels.name(0))
+    assert counted(model) == 1
+    assert counted(model, model__score_threshold=0.5) == 2
+    assert counted(model, model__score_threshold=0.2) == 3
+    assert counted(model, model__score_threshold=0.2, model__min_size=0.2) == 1
+    assert counted(model, model__class_thresholds={name: 0.2}) == 3
+    assert counted(model, model__classes=[other]) == 0
+
+
+def test_what_really_counts_shows_in_the_digest(model: Model) -> None:
+    def digest(**changes: Any) -> str:
+        config, wish = wished(**changes)
+        return settings.digest(in_force(config, make_rules(model, config, wish)))
+
+    found = [
+        digest(),
+        digest(model__score_threshold=0.5),
+        digest(model__score_threshold=0.2),
+        digest(model__min_size=0.2),
+        digest(model__classes=[model.labels.name(0)]),
+        digest(model__class_thresholds={model.labels.name(0): 0.2}),
+    ]
+    assert len(set(found)) == len(found)
+    assert digest(model__score_threshold=0.6) == found[0]
+
+
+@pytest.mark.parametrize("key", ["model__classes", "detections__classes"])
+def test_a_class_that_the_model_does_not_know_makes_no_rules(model: Model, key: str) -> None:
+    with pytest.raises(ConfigError, match="unicorn"):
+        make_rules(model, *wished(**{key: ["unicorn"]}))
+
+
+def test_what_is_told_goes_on_where_only_the_judging_changes(model: Model) -> None:
+    before = make_rules(model, BROKER, {})
+    assert before.presence is not None
+    assert make_rules(model, *wished(model__score_threshold=0.2), before).presence is before.presence
+    assert make_rules(model, *wished(detections__hold_s=9.0), before).presence is not before.presence
+    assert make_rules(model, *wished(detections__mode="off"), before).presence is None
+
+
+@pytest.mark.parametrize("wish", [{"model.classes": ["unicorn"]}, {"detections.classes": ["unicorn"]}])
+def test_a_wish_of_another_model_does_not_keep_the_board_from_its_start(
+    wish: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / FILE_NAME).write_text(json.dumps({"rev": 7, "config": wish}))
+    changes = {"device.state_dir": str(tmp_path), "camera.uri": "demo:", "mqtt.host": "127.0.0.1"}
+    config = settings.override(BROKER, {**changes, "mqtt.port": free_port()})
+    summary = service.run(config, limits=service.Limits(frames=2))
+    assert summary.perf.frames == 2
+    assert "what was desired before is not in force" in caplog.text
+    with pytest.raises(ConfigError, match="unicorn"):
+        service.run(settings.override(config, wish), limits=service.Limits(frames=2))
