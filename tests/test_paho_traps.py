@@ -9,6 +9,7 @@ integration/test_publish_broker.py.
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -161,19 +162,17 @@ def test_every_connection_keeps_to_the_window() -> None:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_trap_paho_is_connected_without_a_thread() -> None:
     client = bare()
-    is_dead = threading.Event()
+    threads: queue.Queue[threading.Thread] = queue.Queue()
 
     def on_connect(*_: object) -> None:
-        is_dead.set()
+        threads.put(threading.current_thread())
         raise RuntimeError("a fault of the callback")
 
     client.on_connect = on_connect
     with FakeBroker() as broker:
         client.connect("127.0.0.1", broker.port)
         client.loop_start()
-        thread = client._thread
-        assert thread is not None
-        assert is_dead.wait(5.0)
+        thread = threads.get(timeout=5.0)
         thread.join(5.0)
         assert not thread.is_alive()
         assert client.is_connected()
@@ -369,3 +368,45 @@ def test_a_broker_that_takes_the_connection_and_says_nothing_is_named() -> None:
         assert wait_until(lambda: "says nothing for 0.5 s" in publisher.status().reason)
         broker.connack = FakeBroker().connack
         assert arrive(publisher, broker, ["tick-0"])
+
+
+# ---- what a broker says of itself in its greeting, and in its goodbye
+
+
+def greeting(properties: bytes) -> Callable[[int], bytes]:
+    """A CONNACK of MQTT 5 that lets us in."""
+    return lambda _: bytes([0x20, 3 + len(properties), 0, 0, len(properties)]) + properties
+
+
+def test_a_smaller_window_of_the_broker_is_kept() -> None:
+    receive_maximum = greeting(b"\x21" + (2).to_bytes(2))
+    with FakeBroker(acks=False, connack=receive_maximum) as broker, publishing(broker.port, ack_deadline_s=0.3) as pub:
+        for number in range(20):
+            pub.event(f"tick-{number}")
+        assert wait_until(lambda: pub.status().connections >= 3)
+        for connection in {number for number, _ in broker.publishes}:
+            assert len([each for each, _ in broker.publishes if each == connection]) <= 2
+
+
+def test_a_broker_that_takes_small_packets_only_gets_no_other() -> None:
+    largest = greeting(b"\x27" + (4000).to_bytes(4))
+    with FakeBroker(connack=largest) as broker, publishing(broker.port) as publisher:
+        publisher.event("tick-big", BIG)
+        publisher.event("tick-small")
+        assert arrive(publisher, broker, ["tick-small"])
+        assert ticks(broker) == ["tick-small"]
+        assert publisher.status().dropped == {"e": 1}
+
+
+def test_the_broker_is_told_how_large_a_packet_we_take() -> None:
+    with FakeBroker() as broker, publishing(broker.port) as publisher:
+        assert wait_until(lambda: publisher.status().connected)
+        assert b"\x27" + (128 * 1024).to_bytes(4) in broker.connects[0]
+
+
+def test_a_goodbye_because_somebody_else_came_is_a_rival() -> None:
+    with FakeBroker(nonsense=b"\xe0\x01\x8e") as broker, publishing(broker.port) as publisher:
+        assert wait_until(lambda: publisher.status().rivals > 0)
+    with FakeBroker(nonsense=b"\xe0\x01\x8b") as broker, publishing(broker.port) as publisher:
+        assert wait_until(lambda: publisher.status().connections > 1)
+        assert publisher.status().rivals == 0, "it only shuts down"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,14 @@ import pytest
 from agent import config as settings
 from agent import service
 from agent.board import ready_model
+from agent.camera import Camera
 from agent.config import Config
 from agent.desired import FILE_NAME
 from agent.errors import ConfigError
-from agent.pipeline import Model
-from agent.records import Outputs, Placement
+from agent.measure import Meter
+from agent.parts import Parts
+from agent.pipeline import Model, Pipeline
+from agent.records import Desired, Detections, Outputs, Placement
 from agent.rules import in_force, make_rules
 from tests.servers.mosquitto import free_port
 
@@ -100,3 +104,53 @@ def test_a_wish_of_another_model_does_not_keep_the_board_from_its_start(
     assert "what was desired before is not in force" in caplog.text
     with pytest.raises(ConfigError, match="unicorn"):
         service.run(settings.override(config, wish), limits=service.Limits(frames=2))
+
+
+def test_all_of_a_revision_is_put_in_force_or_nothing(tmp_path: Path) -> None:
+    changes = {"device.state_dir": str(tmp_path), "camera.uri": "demo:", "mqtt.host": "127.0.0.1"}
+    config = settings.override(BROKER, {**changes, "mqtt.port": free_port()})
+    with Parts(config, time.monotonic) as parts:
+        first = parts.rules
+        digests = [parts.identity().config_sha256]
+        wish = {"model.score_threshold": 0.9, "detections.hold_s": 7.0, "measure.window_s": 3.0, "camera.black_s": 0.0}
+        parts.overlay.take(Desired(1, wish))
+        assert (parts.meter.window_s, parts.config.measure.window_s) == (3.0, 3.0)
+        assert parts.presence is first.presence, "the main thread has not taken them yet"
+        taken = parts.take_rules()
+        assert not parts.fresh
+        assert (taken.judging.score_threshold, taken.telling.hold_s) == (0.9, 7.0)
+        assert parts.presence is taken.presence is not first.presence
+        digests.append(parts.identity().config_sha256)
+
+        parts.overlay.take(Desired(2, {"measure.window_s": 9.0, "model.classes": ["unicorn"]}))
+        assert not parts.fresh
+        assert (parts.meter.window_s, parts.config.measure.window_s) == (3.0, 3.0)
+        assert parts.identity().config_sha256 == digests[1]
+
+        parts.overlay.take(Desired(3, {"detections.mode": "off"}))
+        parts.overlay.take(Desired(4, {"detections.mode": "off", "measure.window_s": 4.0}))
+        assert len(parts.fresh) == 1, "only the newest counts"
+        assert parts.take_rules().presence is parts.presence is None
+        parts.overlay.take(Desired(None))
+        assert parts.take_rules().judging == first.judging
+        assert parts.identity().config_sha256 == digests[0] != digests[1]
+        assert parts.meter.window_s == config.measure.window_s
+    assert json.loads((tmp_path / FILE_NAME).read_bytes())["config"] == {}
+
+
+def test_the_loop_judges_by_new_rules_from_the_next_frame_on(model: Model) -> None:
+    camera = Camera(settings.override(BROKER, {"camera.uri": "demo:", "camera.pace": "fast"}).camera)
+    camera.start()
+    try:
+        pipeline = Pipeline(camera, model, Meter(time.monotonic, 10.0))
+        assert any(len(found(pipeline)) for _ in range(60)), "something lies on the belt"
+        pipeline.judge_by(make_rules(model, *wished(model__score_threshold=1.0)).postprocess)
+        assert not any(len(found(pipeline)) for _ in range(60))
+    finally:
+        camera.stop()
+
+
+def found(pipeline: Pipeline) -> Detections:
+    result = pipeline.step(5.0)
+    assert result is not None
+    return result.detections

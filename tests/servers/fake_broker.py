@@ -35,6 +35,7 @@ class FakeBroker:
     listens_on: int = 0
     versions: list[int] = field(default_factory=list)
     publishes: list[tuple[int, bytes]] = field(default_factory=list)
+    connects: list[bytes] = field(default_factory=list)
     pings: int = 0
 
     def __enter__(self) -> FakeBroker:
@@ -74,6 +75,7 @@ class FakeBroker:
                     if head[0] >> 4 == CONNECT:
                         version = body[6]
                         self.versions.append(version)
+                        self.connects.append(body)
                         answer = self.connack(version)
                         if answer is None:
                             return

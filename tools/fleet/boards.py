@@ -61,7 +61,7 @@ class Fleet:
         """
         words = topic.split("/")
         if words[4:] == [IMAGE.pattern]:
-            return False  # Home Assistant's; a page asks for its own
+            return True  # for Home Assistant alone; a page asks for its own
         is_batch = find_batch(topic) is not None
         try:
             records = decode_batch(topic, payload) if is_batch else [decode(topic, payload)]
