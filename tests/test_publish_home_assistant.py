@@ -333,6 +333,11 @@ def test_what_is_announced_follows_the_settings() -> None:
     rig.steps(4)
     parts = told(rig)["cmps"]
     assert {key for key, part in parts.items() if part == {"p": "binary_sensor"}} == {"presence-door--cat"}
+    rig.inbox.put_notice(HomePlan("homeassistant", 300.0))
+    rig.steps(4)
+    parts = told(rig)["cmps"]
+    everything = {"presence--person", "presence--dog", "presence-door--person", "presence-door--dog"}
+    assert {key for key, part in parts.items() if part == {"p": "binary_sensor"}} == everything | {"presence-door--cat"}
 
 
 def test_a_board_that_is_not_announced_takes_no_plan() -> None:
