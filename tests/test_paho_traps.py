@@ -1,4 +1,4 @@
-"""The six traps of paho-mqtt that were measured (docs/mqtt.md, agent/publish/paho_link.py), and that we are in none.
+"""The six traps of paho-mqtt that were measured (agent/publish/paho_link.py), and that we are in none.
 
 For each, one test shows on a bare paho client that the trap is there: when one of those fails, paho has changed, and
 what was built around the trap should be looked at again. The others are the publisher's, over real sockets, against
@@ -410,3 +410,13 @@ def test_a_goodbye_because_somebody_else_came_is_a_rival() -> None:
     with FakeBroker(nonsense=b"\xe0\x01\x8b") as broker, publishing(broker.port) as publisher:
         assert wait_until(lambda: publisher.status().connections > 1)
         assert publisher.status().rivals == 0, "it only shuts down"
+
+
+def test_another_profile_brings_its_keep_alive_with_the_next_connection() -> None:
+    with FakeBroker() as broker, publishing(broker.port, profile="live") as publisher:
+        assert wait_until(lambda: publisher.status().connected)
+        publisher.reconfigure(MqttConfig(profile="metered"))
+        broker.cuts = 1
+        publisher.event("tick-0")
+        assert arrive(publisher, broker, ["tick-0"])
+        assert [int.from_bytes(body[8:10]) for body in broker.connects] == [35, 240]

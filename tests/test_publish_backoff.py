@@ -107,6 +107,23 @@ def test_the_loop_dials_when_the_jitter_says_so() -> None:
     assert distance([first_pause_s(seed) for seed in range(300)], SPREAD_S) < 1.95
 
 
+def test_the_loop_counts_a_short_connection_as_a_failure() -> None:
+    rig = Rig()
+    rig.network._backoff = Backoff(240.0, Highest())
+
+    def pause_s(connected_s: float) -> float:
+        rig.run_until(lambda: rig.network.status.connected)
+        rig.clock.now_s += connected_s
+        rig.link.cut()
+        rig.run_until(lambda: not rig.network.status.connected)
+        lost_s, count = rig.clock(), len(rig.dialled)
+        rig.run_until(lambda: len(rig.dialled) > count)
+        return rig.clock() - lost_s
+
+    pauses_s = [pause_s(connected_s) for connected_s in (0.0, 5.0, 5.0, 3600.0, 5.0)]
+    assert pauses_s == pytest.approx([30.0, 60.0, 120.0, 30.0, 60.0], abs=1.0)
+
+
 def test_boards_are_seeded_apart() -> None:
     boards = [Publisher(MqttConfig(host="broker"), site="home", device="cam1") for _ in range(20)]
     assert len({board._backoff.lost(3600.0) for board in boards}) == 20

@@ -16,11 +16,13 @@ from agent.config import MqttConfig
 from agent.errors import BrokerError, ConfigError
 from agent.publish import Publisher, check, purge
 from agent.publish.access import Access
-from agent.publish.link import Closed
+from agent.publish.link import Closed, Received, Subscribed
 from agent.publish.paho_link import PahoLink
+from agent.publish.purge import _kept
+from agent.publish.topics import Names
 from agent.publish.wake import Wake
 from agent.records import PerfReport, StageStats
-from tests.publish_fakes import board_reading, health, identity, perf_report
+from tests.publish_fakes import Clock, Link, board_reading, health, identity, perf_report
 from tests.servers.fake_broker import FakeBroker
 from tests.servers.mosquitto import free_port, wait_until
 
@@ -201,6 +203,17 @@ def test_purge_speaks_3_1_1_where_it_must_and_empties_each_last_value() -> None:
         emptied = [topic.decode() for _, topic in broker.publishes]
     below = ("birth", "health", "reported", "state")
     assert emptied == [*(f"edge/v1/home/cam1/{name}" for name in below), "homeassistant/device/edge-home-cam1/config"]
+
+
+def test_purge_empties_what_the_broker_keeps_and_not_what_just_came_by() -> None:
+    names, clock = Names("home", "cam1"), Clock()
+    link = Link(clock)
+    link.coming = [
+        Subscribed(),
+        Received(names.topic("a/passing"), b"{}"),
+        Received(names.topic("a/kept"), b"{}", retained=True),
+    ]
+    assert _kept(link, Access("broker", 1883), names, clock) == {names.topic("a/kept"): b"{}"}
 
 
 def test_purge_names_what_does_not_answer() -> None:

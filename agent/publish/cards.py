@@ -102,7 +102,7 @@ class Cards:
         self._due.add("d")
 
     def set_picture(self, picture: Picture) -> None:
-        """What the camera shows; it is forgotten once it is sent, and with the connection."""
+        """What the camera shows; it carries no time of its own, so it is never said late: not even when all is due."""
         self._picture = picture
         self._due.add(IMAGE.cls)
 
@@ -133,7 +133,6 @@ class Cards:
 
     def all_due(self) -> None:
         """A new connection: the broker may have forgotten everything."""
-        self._picture = None  # it carries no time of its own: what comes late would look new
         known = {
             "birth": self._identity,
             "health": self._health,
@@ -177,8 +176,7 @@ class Cards:
         if key == HOME:
             return self._announcement()
         if key == IMAGE.cls:
-            picture, self._picture = self._picture, None
-            return Message(key, self._names.topic(key), picture.jpeg) if picture else None
+            return Message(key, self._names.topic(key), self._picture.jpeg) if self._picture else None
         payload: Envelope | None = None
         if key == "state":
             payload = translate.state(self._stamper.stamp(key), self._state.name, self._state.reason)
