@@ -38,6 +38,7 @@ from agent.commands import (
     share,
 )
 from agent.commands.budget import Budget
+from agent.commands.desk import MOST_SPREAD
 from agent.commands.diag import MOST_BYTES
 from agent.commands.ledger import FILE_NAME, MOST_ROWS
 from agent.records import Answer, Command, Detections, Frame, FrameResult, Labels, StageTimes
@@ -282,6 +283,37 @@ def test_a_request_to_all_waits_its_share_of_the_spread() -> None:
     assert not desk.said
     desk.errands.turn(due_s)
     assert desk.statuses() == ["succeeded"]
+
+
+def test_a_request_to_all_that_comes_again_gets_the_same_answer_again() -> None:
+    desk = Desk()
+    for _ in range(2):
+        desk.ask_all("rebirth", "77", 600.0)
+        desk.clock.now_s += 601.0
+        desk.errands.turn()
+    assert desk.statuses() == ["succeeded", "succeeded"]
+    assert len(desk.births) == 1
+
+
+def test_a_flood_to_all_waits_within_bounds() -> None:
+    desk = Desk()
+    for number in range(MOST_SPREAD + 9):
+        desk.ask_all("diag", str(number), 600.0)
+    assert len(desk.errands._waiting) == MOST_SPREAD
+    desk.clock.now_s += 601.0
+    desk.errands.turn()
+    assert len(desk.said) == MOST_SPREAD
+    desk.ask_all("diag", "later", 600.0)
+    assert len(desk.errands._waiting) == 1, "there is room again"
+
+
+def test_a_command_whose_answer_is_yet_to_come_is_not_answered_twice(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.ask("restart", "9")
+    assert desk.statuses() == ["accepted", "running"]
+    desk.ask("restart", "9")
+    assert desk.statuses() == ["accepted", "running"]
+    assert len(desk.ended) == 1
 
 
 def test_shares_are_even_and_always_the_same() -> None:
