@@ -255,6 +255,16 @@ def test_pictures_come_as_often_as_is_wanted_from_now_on() -> None:
     assert all(jpeg.startswith(b"\xff\xd8") and jpeg.endswith(b"\xff\xd9") for jpeg in album.sent)
 
 
+def test_other_settings_that_change_do_not_put_a_picture_off() -> None:
+    album = Album()
+    album.pictures.every(10.0)
+    count = 0
+    for _ in range(20):
+        count += album.wait(5)
+        album.pictures.every(10.0)
+    assert count == 10
+
+
 def test_no_picture_is_drawn_for_nobody_nor_an_old_one_sent_as_new() -> None:
     album = Album()
     album.pictures.every(10.0)
@@ -583,3 +593,39 @@ def test_every_request_gets_one_outcome_whatever_is_repeated(asked: list[tuple[A
             outcomes.setdefault((answer.command.op, answer.command.id), set()).add(f"{answer.status} {answer.code}")
     assert set(outcomes) == {(op, name) for (op, name, _), _ in asked}
     assert all(len(said) == 1 for said in outcomes.values())
+
+
+def test_what_was_said_last_of_a_command_is_forgotten_last() -> None:
+    ledger = Ledger(None, lambda: 1000.0)
+    old = Command("restart", "old")
+    ledger.remember(Answer(old, "accepted"))
+    for number in range(MOST_ROWS - 1):
+        ledger.remember(Answer(Command("diag", str(number)), "succeeded"))
+    ledger.remember(Answer(old, "succeeded"))
+    ledger.remember(Answer(Command("diag", "one-more"), "succeeded"))
+    found = ledger.find(("restart", "old"))
+    assert found is not None
+    assert found.status == "succeeded"
+    assert ledger.find(("diag", "0")) is None
+
+
+def test_a_level_set_from_elsewhere_waits_for_the_end_of_the_one_that_was_asked_for() -> None:
+    desk = Desk()
+    levels = LogLevels("info", desk.levels.append, desk.errands, desk.clock)
+    levels(Command("loglevel", "1"), operation.LogLevel(level="debug", for_s=60.0))
+    levels.set("warning")
+    assert desk.levels == ["debug"]
+    desk.clock.now_s += 61.0
+    desk.errands.turn()
+    assert desk.levels == ["debug", "warning"]
+    levels.set("error")
+    assert desk.levels[-1] == "error"
+
+
+def test_a_budget_that_was_not_used_does_not_pile_up() -> None:
+    clock = Clock()
+    budget = Budget(clock, most=3, each_s=10.0)
+    clock.now_s += 1e6
+    assert [budget.take() for _ in range(5)] == [True, True, True, False, False]
+    clock.now_s += 10.0
+    assert [budget.take(), budget.take()] == [True, False]

@@ -91,6 +91,8 @@ CONTRADICTING = {
     "[model]\nmean = [nan]": "model.mean[0]: nan is no number to work with",
     '[camera]\nuri = "a\\u0000b"': "camera.uri: has a NUL character in it",
     '[model]\nclasses = ["a\\u0000b"]': "model.classes[0]: has a NUL character in it",
+    "[homeassistant]\nenabled = true\nsnapshot_s = 4.9": "homeassistant.snapshot_s: a picture each 5 s is the most",
+    "[homeassistant]\nsnapshot_s = 5": "homeassistant.snapshot_s: needs homeassistant.enabled",
     "[camera]\nreconnect_min_s = 9\nreconnect_max_s = 8": "camera.reconnect_min_s: is more than camera.reconnect_max_s",
     "[model]\nmean = [1, 2]": "model.mean: give one number, or three for three channels",
     "[model]\nstd = [1, 2]": "model.std: give one number, or three for three channels",

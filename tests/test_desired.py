@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.config import LIVE, Config, MqttConfig, not_live, overlaid
@@ -26,6 +26,7 @@ class Board:
 
     def __init__(self, folder: Path | None = None, base: Config = BASE) -> None:
         self.applied: list[Config] = []
+        self.wishes: list[dict[str, Any]] = []
         self.said: list[Standing] = []
         self.overlay = Overlay(base, folder, "coco 1.0")
         self.overlay.start(self.apply, self.said.append)
@@ -34,6 +35,7 @@ class Board:
         if "unicorn" in config.model.classes:
             raise ConfigError("model.classes: the model has no 'unicorn'")
         self.applied.append(config)
+        self.wishes.append(dict(changes))
 
     def want(self, rev: int | None, **config: Any) -> Standing:
         self.overlay.take(Desired(rev, {key.replace("__", "."): value for key, value in config.items()}))
@@ -52,6 +54,16 @@ def test_a_wish_is_put_in_force_and_reported() -> None:
     assert standing.config == {"mqtt.health_s": 5, "log.level": "debug"}
     assert board.applied[-1].mqtt.health_s == 5.0
     assert board.applied[-1].mqtt.host == "broker"
+
+
+def test_a_wish_that_is_the_files_own_value_is_a_wish_all_the_same() -> None:
+    board = Board()
+    board.want(1, mqtt__health_s=60.0)
+    assert board.wishes == [{"mqtt.health_s": 60.0}], "it may win over what is in neither: a bundle's manifest"
+    board.want(2, mqtt__health_s=60.0)
+    assert len(board.wishes) == 1, "the same again changes nothing"
+    board.want(3)
+    assert board.wishes[-1] == {}
 
 
 def test_each_wish_stands_for_itself_over_the_file() -> None:
@@ -149,6 +161,7 @@ def test_nothing_on_the_list_can_cut_the_board_off() -> None:
 values = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=9), st.lists(st.none()))
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(list(LIVE)), values))
 def test_any_value_of_a_live_setting_is_taken_or_refused_by_name(changes: dict[str, Any]) -> None:
     board = Board()

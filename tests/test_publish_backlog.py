@@ -257,6 +257,7 @@ def test_another_profile_holds_at_once_and_loses_nothing() -> None:
     rig.steps(4)
     waited = len(rig.link.on("m/perf"))
     assert waited
+    assert rig.link.on("mh/perf"), "for a live profile, minutes are old"
     assert not rig.network.status.queue_rows, "what waited goes at once"
     feed(100.0)
     assert 9 <= len(rig.link.on("m/perf")) - waited <= 11, "each as it was measured"
@@ -266,8 +267,23 @@ def test_another_profile_holds_at_once_and_loses_nothing() -> None:
     feed(300.0)
     assert len(rig.link.on("m/perf")) == alone
     told = [sent.payload for sent in rig.link.on("m/perf")]
-    for sent in (*rig.link.on("mb"), *rig.link.on("mh/perf")):  # for a live profile, minutes are old
+    for sent in (*rig.link.on("mb"), *rig.link.on("mh/perf")):
         told += decode_batch(sent.topic, sent.body)
     seqs = sorted((one.seq_first or one.seq, one.seq) for one in told)
     assert seqs[0][0] == 1
     assert all(first == last + 1 for (_, last), (first, _) in pairwise(seqs))
+
+
+def test_a_batch_does_not_wait_for_the_former_profiles_time() -> None:
+    rig = StoredRig(None, as_measured=False, profile="metered")
+    rig.steps(4)
+    rig.wait(700.0 - rig.clock() % 300.0)  # just after a batch would have gone
+    for _ in range(2):
+        rig.inbox.put_window(perf_report(started_s=rig.clock() - 10.0))
+        rig.wait(70.0)
+    before = len(rig.link.on("mb"))
+    assert rig.network.status.queue_rows
+    rig.inbox.put_notice(Pace(profile_of(MqttConfig()), 600.0))
+    rig.steps(4)
+    assert len(rig.link.on("mb")) == before + 1
+    assert not rig.network.status.queue_rows

@@ -24,7 +24,7 @@ from agent.parts import Parts
 from agent.pipeline import Model, Pipeline
 from agent.records import Desired, Detections, Outputs, Placement
 from agent.rules import in_force, make_rules
-from tests.servers.mosquitto import free_port
+from tests.servers.mosquitto import free_port, wait_until
 
 BROKER = settings.override(Config(), {"mqtt.host": "broker", "detections.mode": "change", "model.bundle": "demo:"})
 
@@ -106,6 +106,14 @@ def test_a_wish_of_another_model_does_not_keep_the_board_from_its_start(
         service.run(settings.override(config, wish), limits=service.Limits(frames=2))
 
 
+@pytest.mark.parametrize(("wish", "counts"), [({}, True), ({"model.score_threshold": 1.0}, False)])
+def test_a_wish_of_before_is_in_force_from_the_first_frame(wish: dict[str, Any], counts: bool, tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).write_text(json.dumps({"rev": 7, "config": wish}))
+    changes = {"device.state_dir": str(tmp_path), "camera.uri": "demo:", "camera.pace": "fast"}
+    config = settings.override(BROKER, {**changes, "mqtt.host": "127.0.0.1", "mqtt.port": free_port()})
+    assert bool(service.run(config, limits=service.Limits(frames=60)).perf.detections) == counts
+
+
 def test_all_of_a_revision_is_put_in_force_or_nothing(tmp_path: Path) -> None:
     changes = {"device.state_dir": str(tmp_path), "camera.uri": "demo:", "mqtt.host": "127.0.0.1"}
     config = settings.override(BROKER, {**changes, "mqtt.port": free_port()})
@@ -116,7 +124,10 @@ def test_all_of_a_revision_is_put_in_force_or_nothing(tmp_path: Path) -> None:
         parts.overlay.take(Desired(1, wish))
         assert (parts.meter.window_s, parts.config.measure.window_s) == (3.0, 3.0)
         assert parts.presence is first.presence, "the main thread has not taken them yet"
+        assert wait_until(lambda: parts.camera.read(0.1) is not None and parts.camera.status().state == "streaming")
         taken = parts.take_rules()
+        assert taken.presence is not None
+        assert not taken.presence._trouble, "it is told at once how the camera is"
         assert not parts.fresh
         assert (taken.judging.score_threshold, taken.telling.hold_s) == (0.9, 7.0)
         assert parts.presence is taken.presence is not first.presence
