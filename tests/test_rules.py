@@ -149,6 +149,29 @@ def test_all_of_a_revision_is_put_in_force_or_nothing(tmp_path: Path) -> None:
     assert json.loads((tmp_path / FILE_NAME).read_bytes())["config"] == {}
 
 
+def test_every_part_hears_of_it(tmp_path: Path) -> None:
+    changes = {"device.state_dir": str(tmp_path), "camera.uri": "demo:", "mqtt.host": "127.0.0.1"}
+    config = settings.override(BROKER, {**changes, "mqtt.port": free_port(), "homeassistant.enabled": True})
+    with Parts(config, time.monotonic) as parts:
+        publisher, pictures, watch = parts.publisher, parts.remote._pictures, parts.camera._feed.watch
+        assert publisher is not None
+        assert pictures is not None
+        assert publisher._session._home is not None
+        home = publisher._session._home
+        assert (pictures._period_s, watch._black_s, home._plan.health_s) == (0.0, 5.0, 300.0)
+        wish = {"homeassistant.snapshot_s": 9.0, "camera.black_s": 2.0, "mqtt.health_s": 60.0, "mqtt.profile": "live"}
+        parts.overlay.take(Desired(1, wish))
+        assert (pictures._period_s, watch._black_s) == (9.0, 2.0)
+        assert wait_until(lambda: home._plan.health_s == 60.0), "announced anew"
+        assert wait_until(lambda: not publisher._session._order._profile.batch_s)
+        parts.overlay.take(Desired(None))
+        assert (pictures._period_s, watch._black_s) == (0.0, 5.0)
+        assert wait_until(lambda: home._plan.health_s == 300.0)
+    with Parts(settings.override(config, {"homeassistant.snapshot_s": 7.0}), time.monotonic) as parts:
+        assert parts.remote._pictures is not None
+        assert parts.remote._pictures._period_s == 7.0
+
+
 def test_the_loop_judges_by_new_rules_from_the_next_frame_on(model: Model) -> None:
     camera = Camera(settings.override(BROKER, {"camera.uri": "demo:", "camera.pace": "fast"}).camera)
     camera.start()
