@@ -141,6 +141,23 @@ def test_a_damaged_file_leaves_the_settings_of_the_file(tmp_path: Path, rubbish:
     assert Board(tmp_path).health_s == 9.0
 
 
+def test_a_wish_that_the_model_cannot_take_is_given_up_until_it_is_said_again(tmp_path: Path) -> None:
+    Board(tmp_path).want(5, mqtt__health_s=7.0)
+    overlay, said = Overlay(BASE, tmp_path), list[Standing]()
+    assert overlay.changes == {"mqtt.health_s": 7.0}
+    overlay.give_up(ConfigError("model.classes: the model has no 'unicorn'"))
+    assert (overlay.config, overlay.changes, overlay.is_active) == (BASE, {}, False)
+    overlay.start(lambda _config, _changes: None, said.append)
+    assert (said[-1].phase, said[-1].error_code, said[-1].rev_seen, said[-1].rev_applied) == (
+        "failed",
+        "not-restored",
+        0,
+        0,
+    )
+    overlay.take(Desired(5, {"mqtt.health_s": 7.0}))
+    assert (said[-1].phase, said[-1].rev_applied) == ("applied", 5), "the broker says the same again"
+
+
 def test_a_folder_that_cannot_be_written_costs_only_the_memory(tmp_path: Path) -> None:
     board = Board(tmp_path / "gone")
     assert board.want(1, mqtt__health_s=9).phase == "applied"

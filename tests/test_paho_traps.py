@@ -415,6 +415,8 @@ def test_a_goodbye_because_somebody_else_came_is_a_rival() -> None:
 def test_another_profile_brings_its_keep_alive_with_the_next_connection() -> None:
     with FakeBroker() as broker, publishing(broker.port, profile="live") as publisher:
         assert wait_until(lambda: publisher.status().connected)
+        publisher.reconfigure(MqttConfig(profile="live", health_s=9.0))
+        assert not len(publisher._inbox), "the same profile: windows that were begun go on"
         publisher.reconfigure(MqttConfig(profile="metered"))
         broker.cuts = 1
         publisher.event("tick-0")

@@ -98,6 +98,7 @@ class Publisher:
             ConfigError: ``site`` or ``device`` cannot stand in a topic.
         """
         self._config = config
+        self._profile = profile_of(config)
         self._names = Names(site, device)
         self._clock = clock
         self._credentials_dir = credentials_dir
@@ -112,7 +113,7 @@ class Publisher:
             self._stamper,
             clock,
             spool=make_spool(config, self._outbox, state_dir, self._stamper, self._names.prefix),
-            profile=profile_of(config),
+            profile=self._profile,
             backlog_bytes_s=config.backlog_bytes_s,
             ack_deadline_s=ack_deadline_s,
             on_command=on_command,
@@ -180,6 +181,9 @@ class Publisher:
     def reconfigure(self, config: MqttConfig) -> None:
         """Another profile from now on; its keep-alive holds from the next connection on."""
         profile = profile_of(config)
+        if profile == self._profile:
+            return  # windows that were begun go on
+        self._profile = profile
         self._notice(Pace(profile, config.live_s + profile.longest_s))
         if self._access is not None:
             self._access = replace(self._access, keepalive_s=profile.keepalive_s)
