@@ -151,6 +151,7 @@ class Rig:
         ack_deadline_s: float = 15.0,
         home: Callable[[Clock], Announcer] | None = None,
         wants_session: bool = False,
+        seed: int = 7,
     ) -> None:
         self.clock = Clock()
         self.wake = Wake(self.clock)
@@ -175,7 +176,7 @@ class Rig:
             inbox=self.inbox,
             wake=self.wake,  # type: ignore[arg-type]
             conn=self.conn,
-            backoff=Backoff(max_s, Random(7)),  # noqa: S311  # jitter
+            backoff=Backoff(max_s, Random(seed)),  # noqa: S311  # jitter
             clock=self.clock,
             wants_session=wants_session,
         )

@@ -233,14 +233,14 @@ class MqttConfig(Section, frozen=True, kw_only=True):
         Annotated[float, Meta(ge=0.0, le=3600.0)] | None,
         Meta(
             description="Windows are merged up to this length before they are sent; 0: sent as they are; "
-            "unset: by profile, 30 s to 60 s.",
+            "unset: by profile, 30 s to 90 s.",
             extra={"unit": "s"},
         ),
     ] = None
     keepalive_s: Annotated[
         Annotated[int, Meta(ge=5, le=3600)] | None,
         Meta(
-            description="Seconds of silence after which the broker calls us lost; unset: by profile, 30 to 240.",
+            description="Seconds of silence after which the broker calls us lost; unset: by profile, 35 to 240.",
             extra={"unit": "s"},
         ),
     ] = None

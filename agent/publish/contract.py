@@ -25,6 +25,9 @@ StateName = Literal["online", "degraded", "updating", "safe-mode", "offline", "l
 MetricKind = Literal["gauge", "counter", "sketch"]
 Scalar = str | int | float | bool | None
 
+Wish = Scalar | list[str] | dict[str, float]
+"""The value of a setting: a word, a figure, a list of names, or figures by name."""
+
 
 class Stamp(TypedDict):
     """The envelope's fields, ready to be given to a payload's constructor."""
@@ -288,7 +291,7 @@ class Desired(Part, frozen=True, kw_only=True):
 
     rev: Annotated[int, Meta(ge=1, le=2**53, description="Rises with each change; an old or equal one is ignored.")]
     config: Annotated[
-        dict[str, Scalar], Meta(description="Settings by dotted name, over those of the file; all of them each time.")
+        dict[str, Wish], Meta(description="Settings by dotted name, over those of the file; all of them each time.")
     ] = {}
     sampling: Annotated[dict[str, Any] | None, Meta(description="Which frames to keep; not supported yet.")] = None
     bundle: Annotated[dict[str, Any] | None, Meta(description="Which model to run; not supported yet.")] = None
@@ -316,7 +319,7 @@ class Reported(Envelope, frozen=True, kw_only=True):
     error: Annotated[Fault | None, Meta(description="Why the newest was refused.")] = None
     bundle: Annotated[str | None, Meta(description="The model in use: name and version.")] = None
     previous: Annotated[str | None, Meta(description="The one before, that it can go back to.")] = None
-    config: Annotated[dict[str, Scalar], Meta(description="Settings in force over those of the file.")] = {}
+    config: Annotated[dict[str, Wish], Meta(description="Settings in force over those of the file.")] = {}
 
 
 class Alarm(Envelope, frozen=True, kw_only=True):

@@ -19,7 +19,7 @@ from agent.publish.build import make_spool
 from agent.publish.conn import ConnCounter
 from agent.publish.contract import Scalar, StateName
 from agent.publish.home_assistant import Announcer, HomePlan
-from agent.publish.inbox import AlarmChange, Happening, Inbox, Notice, StateChange, Window
+from agent.publish.inbox import AlarmChange, Happening, Inbox, Notice, Pace, Picture, StateChange, Window
 from agent.publish.link import Link, Will
 from agent.publish.network import Network, Version
 from agent.publish.outbox import Outbox
@@ -104,6 +104,7 @@ class Publisher:
             ConfigError: ``site`` or ``device`` cannot stand in a topic.
         """
         self._config = config
+        self._profile = profile_of(config)
         self._names = Names(site, device)
         self._clock = clock
         self._credentials_dir = credentials_dir
@@ -121,7 +122,7 @@ class Publisher:
             self._stamper,
             clock,
             spool=make_spool(config, self._outbox, state_dir, self._stamper, self._names.prefix),
-            profile=profile_of(config),
+            profile=self._profile,
             backlog_bytes_s=config.backlog_bytes_s,
             ack_deadline_s=ack_deadline_s,
             on_command=on_command,
@@ -131,6 +132,7 @@ class Publisher:
         )
         self._conn = ConnCounter(state_dir, last_conn)
         self._backoff = Backoff(config.reconnect_max_s, rng)
+        self._access: Access | None = None
         self._network: Network | None = None
         self._thread: threading.Thread | None = None
         self._restart_lock = threading.Lock()
@@ -148,11 +150,13 @@ class Publisher:
         if not self._config.host:
             log.info("no broker is set (mqtt.host): telemetry stays on the board")
             return
-        access = read_access(self._config, self._credentials_dir)
+        self._access = access = read_access(self._config, self._credentials_dir)
         self._look_back()
         self._network = Network(
             access,
-            lambda version, will, keeps: self._link(access, version, will, self._config.session_s if keeps else 0),
+            lambda version, will, keeps: self._link(
+                self._access or access, version, will, self._config.session_s if keeps else 0
+            ),
             session=self._session,
             inbox=self._inbox,
             wake=self._wake,
@@ -186,6 +190,24 @@ class Publisher:
     def detections(self, sighting: Sighting) -> None:
         """What is there, to ``d``; only the newest is kept for a broker that is away."""
         self._notice(sighting)
+
+    def reconfigure(self, config: MqttConfig) -> None:
+        """Another profile from now on; its keep-alive holds from the next connection on."""
+        profile = profile_of(config)
+        if profile == self._profile:
+            return  # windows that were begun go on
+        self._profile = profile
+        self._notice(Pace(profile, config.live_s + profile.longest_s))
+        if self._access is not None:
+            self._access = replace(self._access, keepalive_s=profile.keepalive_s)
+
+    def home(self, plan: HomePlan) -> None:
+        """What is announced to Home Assistant from now on; nothing where nothing was announced before."""
+        self._notice(plan)
+
+    def picture(self, jpeg: bytes) -> None:
+        """A picture for Home Assistant, to ``image``; one that cannot be sent now is not sent later."""
+        self._notice(Picture(jpeg))
 
     def alarm(self, alarm_id: str, message: str | None) -> None:
         """Raises an alarm, or clears it when there is no message.
@@ -256,7 +278,7 @@ class Publisher:
             log.warning("%d messages were not delivered to the broker before the stop%s", waiting, kept)
         return is_over and (self._handed_over or self._network is None)
 
-    def _notice(self, notice: Notice) -> None:
+    def _notice(self, notice: Notice | Pace) -> None:
         if self._config.host:
             self._inbox.put_notice(notice)
             self._watch_thread(self._network)

@@ -19,7 +19,7 @@ from agent.publish.cards import Cards
 from agent.publish.contract import QueueCard, StateName, Totals
 from agent.publish.home_assistant import CLS as HOME
 from agent.publish.home_assistant import Announcer
-from agent.publish.inbox import AlarmChange, Happening, Inbox, StateChange
+from agent.publish.inbox import AlarmChange, Happening, Inbox, Pace, StateChange
 from agent.publish.intake import Intake
 from agent.publish.link import Accepted, Acked, Link, Received, Subscribed, Will
 from agent.publish.order import Order, Parcel
@@ -29,7 +29,7 @@ from agent.publish.reckoning import Reckoning
 from agent.publish.selfwatch import SelfWatch
 from agent.publish.spool import Spool
 from agent.publish.stamp import Stamper
-from agent.publish.topics import BY_CLASS, PATTERNS, Names, is_ident, is_request, packet_bytes
+from agent.publish.topics import DELIVERY, PATTERNS, Names, is_ident, is_request, packet_bytes
 from agent.records import Command, Desired
 
 log = logging.getLogger("agent.publish")
@@ -110,7 +110,10 @@ class Session:
         self.reckoning.turn(self._intake.take)
         for _ in range(len(inbox)):
             item = inbox.pop()
-            if item is not None:
+            if isinstance(item, Pace):
+                self._order.set_profile(item.profile)
+                self._spool.set_pace(item.profile.length_s, item.live_s)
+            elif item is not None:
                 self._intake.take(item)
         self._spool.turn(connected=self._limits is not None)
         self.reckoning.settle()
@@ -162,7 +165,7 @@ class Session:
             for key in (HOME, "d"):  # all else is retained
                 self._cards.say_again(key)
         while self._limits and len(self._flights) < self._limits.window:
-            if not (self._send_card(link) or self._send_row(link, self._limits)):
+            if not (self._send_card(link, self._limits) or self._send_row(link, self._limits)):
                 break
 
     def on_event(self, event: Acked | Subscribed | Received) -> None:
@@ -220,13 +223,16 @@ class Session:
             lost_at_restart=dict(self.reckoning.lost),
         )
 
-    def _send_card(self, link: Link) -> bool:
+    def _send_card(self, link: Link, limits: Accepted) -> bool:
         if not self._cards.is_due():
             return False
         message = self._cards.next(self.queue(), self.totals())
         if message is not None:
-            line = BY_CLASS[message.cls]
-            self._send(link, Parcel(message.cls, message.topic, message.body, line.retain, ()), line.qos)
+            qos, retain = DELIVERY[message.cls]
+            if packet_bytes(message.topic, message.body, qos) > limits.max_packet_bytes:
+                self._spool.count_dropped(message.cls)  # sent all the same, it would cost the connection
+            else:
+                self._send(link, Parcel(message.cls, message.topic, message.body, retain, ()), qos)
         return message is not None
 
     def _send_row(self, link: Link, limits: Accepted) -> bool:

@@ -90,6 +90,11 @@ class Spool:
         self._last_notice = self._last_pack = 0
         self._maybe_notices = self._maybe_packs = self._disk.exists
 
+    def set_pace(self, length_s: Callable[[str], float], live_s: float) -> None:
+        """How long windows of a class are made from now on, and how long they count as live."""
+        self._gather.set_length(length_s)
+        self._limits = replace(self._limits, live_s=live_s)
+
     def put(self, row: Row) -> None:
         """Takes a row in; a notice is on the disk after the next :meth:`turn`."""
         if row.mergeable:
