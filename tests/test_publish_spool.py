@@ -592,6 +592,15 @@ def test_what_is_on_its_way_does_not_expire(tmp_path: Path) -> None:
     store.close()
 
 
+def test_what_is_on_its_way_is_not_dropped_for_room(tmp_path: Path) -> None:
+    store = Store(tmp_path / FILE_NAME)
+    store.open()
+    numbers = store.add([Entry("b", "e", "t", n, n, 1, 0, 1000.0, 0.0, b"{}") for n in range(2)])
+    assert store.drop(frozenset(numbers[:1])) == Gone("b", "e", 1, 1, 1)
+    assert store.drop(frozenset(numbers[:1])) is None
+    store.close()
+
+
 def test_a_text_that_is_none_is_left_out_and_counted(tmp_path: Path) -> None:
     filled(tmp_path)
     with sqlite3.connect(tmp_path / FILE_NAME) as db:
