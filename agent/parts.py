@@ -14,6 +14,7 @@ from agent.config import Config
 from agent.desired import Overlay
 from agent.errors import AgentError
 from agent.measure import Meter, Sensors
+from agent.pacing import Pacing
 from agent.presence import Presence
 from agent.publish import HomePlan, Publisher, plan_home, wall_clock
 from agent.records import CameraStatus, FrameResult, Health, Identity
@@ -54,7 +55,17 @@ class Parts:
         home = plan_home(config, self.model.labels, self.presence.zones if self.presence else ())
         self.publisher = make_publisher(config, self.remote, home) if config.mqtt.host else None
         self.exposition = prometheus.make(config, self.model, device_id(config), clock)
-        self.telemetry = Telemetry(config, self.sensors, self.publisher, self.camera.status, clock, on_card=self._show)
+        board = self.sensors.info().model
+        self.pacing = Pacing(config.governor, board, self.camera, self.publisher)
+        self.telemetry = Telemetry(
+            config,
+            self.sensors,
+            self.publisher,
+            self.camera.status,
+            clock,
+            on_card=self._show,
+            pace=lambda: self.pacing.pace,
+        )
 
     def __enter__(self) -> Parts:
         if self.publisher is not None:
@@ -84,6 +95,7 @@ class Parts:
         self.remote.close()
 
     def _show(self, health: Health) -> None:
+        self.pacing.take(health)
         if self.exposition is not None:
             self.exposition.take(health, self.publisher.status() if self.publisher is not None else None)
 

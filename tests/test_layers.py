@@ -19,7 +19,7 @@ LEVELS = [
     {"pipeline"},
     {"bundle", "recalibrate", "bench", "doctor", "parity", "annotate", "embedded"},
     {"board"},
-    {"telemetry", "presence", "prometheus", "commands", "desired", "remote"},
+    {"telemetry", "presence", "prometheus", "commands", "desired", "remote", "governor", "pacing"},
     {"parts"},
     {"service"},
     {"check", "console"},

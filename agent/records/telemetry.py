@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from agent.records.frame import CameraStatus
 from agent.records.model import ModelInfo, RuntimeInfo
+from agent.records.pace import Pace
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +150,7 @@ class Health:
     board: BoardReading
     blind_s: float
     stages: dict[str, StageStats] = field(default_factory=dict)
+    pace: Pace = field(default_factory=Pace)
 
 
 @dataclass(frozen=True, slots=True)

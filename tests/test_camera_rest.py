@@ -1,0 +1,73 @@
+"""A camera that is asked for fewer frames: never more than that, each of them fresh, none queued."""
+
+from __future__ import annotations
+
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from agent.camera import Camera
+from agent.config import CameraConfig
+from tests.test_camera import Scripted, live, steadily
+
+
+def test_a_paced_camera_gives_fresh_frames_and_no_more_than_that() -> None:
+    camera = live(Scripted(steadily(300, 0.004)))
+    camera.interval_s = 0.1
+    camera.start()
+    taken = []
+    while len(taken) < 6 and (frame := camera.read(1.0)) is not None:
+        taken.append((time.monotonic(), frame))
+    camera.stop()
+    assert len(taken) == 6
+    span_s = taken[-1][0] - taken[0][0]
+    assert span_s >= 4 * 0.1, "at most one a beat, but for the first, that may be late"
+    for (before_s, _), (_, frame) in pairwise(taken[1:]):
+        assert frame.captured_s > before_s, "what lay in the slot meanwhile is not given"
+    status = camera.status()
+    assert status.frames_total == len(taken) + status.dropped_total + camera._feed.slot.full
+
+
+def test_frames_that_nobody_will_take_are_not_decoded() -> None:
+    prepared = []
+    camera = live(Scripted(steadily(160, 0.004)), prepare=lambda pixels: prepared.append(1) or pixels[None])
+    camera.interval_s = 0.2
+    camera.start()
+    while camera.read(1.0) is not None:
+        pass
+    camera.stop()
+    assert len(prepared) < 0.3 * camera.status().frames_total
+
+
+def test_a_rest_is_no_longer_than_the_readers_patience() -> None:
+    camera = live(Scripted(steadily(300, 0.004)))
+    camera.interval_s = 30.0
+    camera.start()
+    first = camera.read(5.0)
+    second = camera.read(0.0) or camera.read(0.02)
+    assert first is not None
+    begun_s = time.monotonic()
+    assert camera.read(0.02) is None
+    camera.interval_s = 0.0
+    assert camera.read(5.0) is not None, "and is over when the pace is"
+    assert time.monotonic() - begun_s < 20.0
+    camera.stop()
+    assert second is None or second.sequence > first.sequence
+
+
+def test_every_frame_of_a_recording_is_given_at_any_pace(tmp_path: Path) -> None:
+    for number in range(5):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((48, 64, 3), 40 * number + 20, np.uint8))
+    camera = Camera(CameraConfig(uri=str(tmp_path), pace="fast"))
+    camera.interval_s = 0.02
+    camera.start()
+    got = []
+    while not camera.ended:
+        frame = camera.read(1.0)
+        if frame is not None:
+            got.append(frame.sequence)
+    camera.stop()
+    assert got == [1, 2, 3, 4, 5]
