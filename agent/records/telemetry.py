@@ -176,6 +176,7 @@ class Command:
         args: what the operation takes; None when the request was no request.
         to_all: it was sent to every board of the site.
         spread_s: seconds over which the boards of a site spread; None when the request does not say.
+        is_local: it was asked on the board itself, and is answered there.
     """
 
     op: str
@@ -184,6 +185,7 @@ class Command:
     args: dict[str, Any] | None = field(default_factory=dict)
     to_all: bool = False
     spread_s: float | None = None
+    is_local: bool = False
 
 
 @dataclass(frozen=True, slots=True)
