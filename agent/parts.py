@@ -104,8 +104,14 @@ class Parts:
         folder = folder_of(self._folder)
         if folder is None:
             return
-        group = runtime_folder() is not None
-        local = Local(folder, take=self.remote.commands.take, status=self._status, clock=self.clock, group=group)
+        local = Local(
+            folder,
+            take=self.remote.commands.take,
+            status=self._status,
+            clock=self.clock,
+            group=runtime_folder() is not None,
+            state=self._folder,
+        )
         try:
             local.start()
         except UnavailableError as error:

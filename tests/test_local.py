@@ -176,6 +176,16 @@ def test_a_second_agent_on_the_same_state_is_refused_with_the_first_ones_number(
     assert board.ask("status")[0].data == STATUS, "the first one serves on"
 
 
+def test_one_state_has_one_agent_wherever_it_listens(board: Board, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    with pytest.raises(UnavailableError, match="another agent"):
+        Board(tmp_path / "run", state=board.folder).local.start()
+    elsewhere = Board(tmp_path / "run")
+    elsewhere.local.start()
+    assert elsewhere.ask("status")[0].data == STATUS
+    elsewhere.local.stop()
+
+
 def test_a_path_may_be_longer_than_an_address(tmp_path: Path) -> None:
     folder = tmp_path / ("d" * 120) / ("e" * 120)
     folder.mkdir(parents=True)

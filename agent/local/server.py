@@ -67,6 +67,7 @@ class Local:
         status: what ``status`` tells; the same.
         clock: monotonic seconds.
         group: the socket is for the service's group as well.
+        state: the folder that one agent alone may work on; ``folder`` when not given.
     """
 
     def __init__(
@@ -77,11 +78,13 @@ class Local:
         status: Callable[[], dict[str, Any]],
         clock: Callable[[], float],
         group: bool = False,
+        state: Path | None = None,
     ) -> None:
         self._folder, self._take, self._status, self._clock, self._group = folder, take, status, clock, group
         self._answers: deque[Answer] = deque(maxlen=1024)
         self._connections: dict[socket.socket, Connection] = {}
         self._listener: socket.socket | None = None
+        self._state = state or folder
         self._claim: place.Claim | None = None
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
@@ -94,7 +97,7 @@ class Local:
             UnavailableError: another agent runs on this state.
             OSError: the socket cannot be made there.
         """
-        self._claim = place.Claim(self._folder)
+        self._claim = place.Claim(self._state)
         self._listener = self._listen()
         self._selector = selectors.DefaultSelector()
         self._woken, self._waker = socket.socketpair()
