@@ -10,7 +10,10 @@ import cv2
 import numpy as np
 
 from agent.camera import Camera
+from agent.camera.demand import Demand
 from agent.config import CameraConfig
+from agent.records import Frame
+from tests.measure_trees import Ticking
 from tests.test_camera import Scripted, live, steadily
 
 
@@ -40,6 +43,46 @@ def test_frames_that_nobody_will_take_are_not_decoded() -> None:
         pass
     camera.stop()
     assert len(prepared) < 0.3 * camera.status().frames_total
+
+
+def test_what_lay_in_the_slot_during_the_rest_is_dropped() -> None:
+    clock = Ticking(0.01)
+    camera = Camera(CameraConfig(uri="rtsp://cam/ch"), clock=clock, opener=lambda: Scripted(iter(())))
+    camera.interval_s = 0.2
+    slot, demand = camera._feed.slot, camera._feed.demand
+    slot.put(frame(1))
+    first = camera.read(0.0)
+    assert first is not None
+    taken_s = clock.now_s
+    assert demand.not_before_s - 0.2 <= taken_s
+    slot.put(frame(2))
+    assert camera.read(0.1) is None, "it rests"
+    assert slot.full
+    assert camera.read(0.3) is None, "it is rested, and waits for a fresh one"
+    assert not slot.full
+    assert camera.dropped_total == 1
+    slot.put(frame(3))
+    last = camera.read(0.0)
+    assert last is not None
+    assert last.sequence == 3
+
+
+def test_the_next_frame_is_foreseen_at_the_end_of_the_rest() -> None:
+    demand = Demand()
+    for number in range(1, 10):
+        demand.wants(number / 100, number / 100)  # the camera's beat: 10 ms
+    demand.asked(0.1)
+    demand.taken(0.1)
+    demand.asked(0.11)
+    demand.taken(0.11)  # it comes back at once, as far as that goes
+    demand.not_before_s = 0.3
+    wanted = [number / 100 for number in range(12, 32) if demand.wants(number / 100, number / 100)]
+    assert wanted[0] >= 0.28
+
+
+def frame(number: int) -> Frame:
+    pixels = np.zeros((48, 64, 3), np.uint8)
+    return Frame(pixels, 0.0, number, np.zeros((36, 64), np.uint8))
 
 
 def test_a_rest_is_no_longer_than_the_readers_patience() -> None:

@@ -137,6 +137,22 @@ def test_who_asks_for_what_runs_already_hears_of_its_end(board: Board) -> None:
         assert b"succeeded" in other.recv(4096)
 
 
+def test_one_request_at_a_time_on_each_connection(board: Board) -> None:
+    board.held = True
+    with board.connect() as link:
+        link.sendall(b'{"op":"diag","id":"1"}\n{"op":"diag","id":"2"}\n')
+        assert wait_until(lambda: len(board.taken) == 1)
+        assert board.ask("status")[0].status == "succeeded", "the thread has been round, and others are served"
+        assert len(board.taken) == 1
+        board.local.answer(Answer(board.taken[0], "succeeded"))
+        assert wait_until(lambda: len(board.taken) == 2)
+
+
+def test_a_reply_larger_than_the_sockets_buffer_arrives_whole(board: Board) -> None:
+    board.status = {"text": "x" * 400_000}
+    assert board.ask("status")[0].data == board.status
+
+
 def test_an_answer_that_nobody_waits_for_goes_nowhere(board: Board) -> None:
     board.local.answer(Answer(Command("diag", "9"), "succeeded"))
     assert board.ask("status")[0].status == "succeeded"
@@ -318,6 +334,13 @@ def test_ten_megabytes_without_an_end_are_not_kept(board: Board) -> None:
             pass
         assert b"too-large" in said(link)
     assert wait_until(lambda: board.connections == 0)
+
+
+def test_a_whole_line_has_its_bound_too(board: Board) -> None:
+    with board.connect() as link:
+        link.sendall(b'{"op":"diag","args":{"x":"' + b"x" * wire.MOST_LINE_BYTES + b'"}}\n')
+        assert json.loads(said(link))["code"] == "too-large"
+    assert not board.taken
 
 
 def test_half_a_line_is_waited_for_only_so_long(board: Board) -> None:
