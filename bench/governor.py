@@ -1,6 +1,6 @@
 """The thermal governor against letting the firmware throttle, on a simulated board: frames a second, latency, age.
 
-python -m bench governor [--hours 1.5] [--lowest-share 0.7]
+python -m bench governor [--hours 1.5] [--lowest-share 0.7] [--camera-fps 30]
 
 Each case runs from a cold start; the last hour is what counts as sustained. The camera gives 30 frames a second and
 the model keeps four cores busy as long as it runs: the worst case. It is a simulation, the same to the last digit each
@@ -21,7 +21,7 @@ from agent.governor import Governor, limits_of
 from agent.records import Heat, Pace
 from bench.thermal_board import BODIES, Board, sensor
 
-CAMERA_S = 1 / 30
+CAMERA_FPS = 30.0
 SENSORS_S = 5.0
 WINDOW_S = 10.0
 
@@ -46,22 +46,29 @@ class Run:
 
 
 def simulate(
-    name: str, ambient_celsius: float, governor: Governor | None, hours: float, *, last_s: float = 3600.0
+    name: str,
+    ambient_celsius: float,
+    governor: Governor | None,
+    hours: float,
+    *,
+    last_s: float = 3600.0,
+    camera_fps: float = CAMERA_FPS,
 ) -> Run:
     """A camera, a model, a board and, if any, its governor, frame by frame."""
     kind, body = BODIES[name]
     board, run, rng = Board(kind, body, ambient_celsius), Run(), random.Random(1)  # noqa: S311  # noise
     now_s, beat_s, frame, look_s, window_s, window = 0.0, 0.0, 0, SENSORS_S, WINDOW_S, 0
     fps: float | None = None
+    camera_s = 1.0 / camera_fps
     end_s = hours * 3600.0
     while now_s < end_s:
         begun_s = now_s
         beat_s = max(beat_s + run.pace.interval_s, now_s - run.pace.interval_s)
         due_s = max(now_s, beat_s)
-        newest = int(due_s / CAMERA_S)
+        newest = int(due_s / camera_s)
         if newest <= frame or due_s > now_s:  # it waits for the next one
             newest = max(newest, frame) + 1
-            due_s = newest * CAMERA_S
+            due_s = newest * camera_s
         _idle(board, due_s - now_s)
         frame = newest
         total_s = kind.frame_s * kind.full_hz / board.clock_hz
@@ -70,7 +77,7 @@ def simulate(
         window += 1
         run.ended_s.append(now_s)
         run.total_s.append(total_s)
-        run.age_s.append(now_s - newest * CAMERA_S)
+        run.age_s.append(now_s - newest * camera_s)
         if now_s > end_s - last_s:
             run.throttled_s += (now_s - begun_s) * board.is_throttled
             run.hottest_celsius = max(run.hottest_celsius, board.die_celsius)
@@ -118,23 +125,24 @@ def figures(run: Run, last_s: float = 3600.0) -> Figures:
     )
 
 
-def compare(hours: float, lowest_share: float) -> Iterator[tuple[str, float, Figures, Figures]]:
+def compare(hours: float, lowest_share: float, camera_fps: float) -> Iterator[tuple[str, float, Figures, Figures]]:
     """Every board and ambient temperature: let alone, and governed."""
     for name, (kind, _) in BODIES.items():
         for ambient in (25.0, 40.0):
-            alone = figures(simulate(name, ambient, None, hours))
+            alone = figures(simulate(name, ambient, None, hours, camera_fps=camera_fps))
             governor = Governor(GovernorConfig(mode="act", lowest_share=lowest_share), limits_of(kind.name))
-            yield name, ambient, alone, figures(simulate(name, ambient, governor, hours))
+            yield name, ambient, alone, figures(simulate(name, ambient, governor, hours, camera_fps=camera_fps))
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m bench governor", description=__doc__.splitlines()[0])
     parser.add_argument("--hours", type=float, default=1.5, help="of each run; the last hour counts")
     parser.add_argument("--lowest-share", type=float, default=GovernorConfig().lowest_share)
+    parser.add_argument("--camera-fps", type=float, default=CAMERA_FPS)
     options = parser.parse_args(arguments)
     print(f"governor: a simulation, no board was seen; alone -> governed; lowest_share = {options.lowest_share:g}")
     print("  board              air        frames/s            total p99, ms    age p99, ms     throttled    changes/h")
-    for name, ambient, alone, paced in compare(options.hours, options.lowest_share):
+    for name, ambient, alone, paced in compare(options.hours, options.lowest_share, options.camera_fps):
         print(f"  {name:<18}{ambient:>4.0f}{_row(alone, paced)}")
 
 
