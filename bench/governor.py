@@ -1,6 +1,6 @@
 """The thermal governor against letting the firmware throttle, on a simulated board: frames a second, latency, age.
 
-python -m bench governor [--hours 1.5] [--lowest-share 0.7] [--camera-fps 30]
+python -m bench governor [--hours 1.5] [--lowest-share 0.7] [--tolerance 0.1] [--camera-fps 30]
 
 Each case runs from a cold start; the last hour is what counts as sustained. The camera gives 30 frames a second and
 the model keeps four cores busy as long as it runs: the worst case. It is a simulation, the same to the last digit each
@@ -125,12 +125,12 @@ def figures(run: Run, last_s: float = 3600.0) -> Figures:
     )
 
 
-def compare(hours: float, lowest_share: float, camera_fps: float) -> Iterator[tuple[str, float, Figures, Figures]]:
+def compare(hours: float, config: GovernorConfig, camera_fps: float) -> Iterator[tuple[str, float, Figures, Figures]]:
     """Every board and ambient temperature: let alone, and governed."""
     for name, (kind, _) in BODIES.items():
         for ambient in (25.0, 40.0):
             alone = figures(simulate(name, ambient, None, hours, camera_fps=camera_fps))
-            governor = Governor(GovernorConfig(mode="act", lowest_share=lowest_share), limits_of(kind.name))
+            governor = Governor(config, limits_of(kind.name))
             yield name, ambient, alone, figures(simulate(name, ambient, governor, hours, camera_fps=camera_fps))
 
 
@@ -138,11 +138,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m bench governor", description=__doc__.splitlines()[0])
     parser.add_argument("--hours", type=float, default=1.5, help="of each run; the last hour counts")
     parser.add_argument("--lowest-share", type=float, default=GovernorConfig().lowest_share)
+    parser.add_argument("--tolerance", type=float, default=GovernorConfig().tolerance)
     parser.add_argument("--camera-fps", type=float, default=CAMERA_FPS)
     options = parser.parse_args(arguments)
-    print(f"governor: a simulation, no board was seen; alone -> governed; lowest_share = {options.lowest_share:g}")
+    config = GovernorConfig(mode="act", lowest_share=options.lowest_share, tolerance=options.tolerance)
+    print(f"governor: a simulation, no board was seen; alone -> governed; {options.camera_fps:g} frames a second come")
     print("  board              air        frames/s            total p99, ms    age p99, ms     throttled    changes/h")
-    for name, ambient, alone, paced in compare(options.hours, options.lowest_share, options.camera_fps):
+    for name, ambient, alone, paced in compare(options.hours, config, options.camera_fps):
         print(f"  {name:<18}{ambient:>4.0f}{_row(alone, paced)}")
 
 

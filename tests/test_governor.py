@@ -166,6 +166,38 @@ def test_advice_is_one_step_and_does_not_wind_up() -> None:
     assert feed(governor, 60.0, seconds=300, from_s=3600).state == "free"
 
 
+def with_invoke(governor: Governor, celsius: float, invoke_s: float, *, seconds: float, from_s: float) -> Pace:
+    for tick in range(1, int(seconds / 5) + 1):
+        governor.look(Heat(from_s + 5.0 * tick, celsius, None, celsius > 80.0, 20.0, invoke_s))
+    return governor.pace
+
+
+def test_heat_alone_is_no_reason_while_frames_are_answered_as_fast_as_on_a_cool_board() -> None:
+    governor = Governor(ACT)
+    with_invoke(governor, 60.0, 0.050, seconds=100, from_s=0)
+    assert with_invoke(governor, 82.0, 0.054, seconds=600, from_s=100).state == "free"
+    pace = with_invoke(governor, 82.0, 0.056, seconds=40, from_s=700)
+    assert pace.state == "paced"
+    held = pace.share
+    assert with_invoke(governor, 82.0, 0.054, seconds=600, from_s=740).share == held, "between the marks it stays"
+    assert with_invoke(governor, 82.0, 0.051, seconds=600, from_s=1340).state == "free"
+
+
+def test_without_tolerance_the_temperature_alone_decides() -> None:
+    governor = Governor(GovernorConfig(mode="act", tolerance=0.0))
+    with_invoke(governor, 60.0, 0.050, seconds=100, from_s=0)
+    assert with_invoke(governor, 82.0, 0.050, seconds=30, from_s=100).state == "paced"
+
+
+@pytest.mark.parametrize("invoke_s", [None, math.nan, 0.0, -1.0, math.inf])
+def test_an_invoke_of_no_time_is_no_reason_to_let_it_get_hot(invoke_s: float | None) -> None:
+    governor = Governor(ACT)
+    with_invoke(governor, 60.0, 0.050, seconds=100, from_s=0)
+    for tick in range(12):
+        governor.look(Heat(105.0 + 5.0 * tick, 84.0, None, False, 20.0, invoke_s))
+    assert governor.pace.state == "paced"
+
+
 def test_off_is_off() -> None:
     assert feed(Governor(GovernorConfig(mode="off")), 99.0, seconds=3600) == Pace()
 

@@ -62,7 +62,7 @@ def alone(name: str, ambient: float) -> Figures:
 
 @pytest.mark.parametrize(("name", "ambient"), [("Pi 4, bare", 40.0), ("Pi 5, heat sink", 40.0), ("Pi 5, bare", 25.0)])
 def test_given_room_it_keeps_the_board_below_and_the_latency_flat(name: str, ambient: float) -> None:
-    before, after = alone(name, ambient), governed(name, ambient, lowest_share=0.3)
+    before, after = alone(name, ambient), governed(name, ambient, lowest_share=0.3, tolerance=0.0)
     assert before.throttled > 0.9
     assert after.throttled < 0.05
     full_s = BODIES[name][0].frame_s
@@ -75,9 +75,9 @@ def test_given_room_it_keeps_the_board_below_and_the_latency_flat(name: str, amb
 @pytest.mark.parametrize("ambient", [25.0, 40.0])
 def test_by_default_no_latency_is_worse_and_the_price_has_a_bound(name: str, ambient: float) -> None:
     before, after = alone(name, ambient), governed(name, ambient)
-    assert after.fps >= 0.75 * before.fps
+    assert after.fps >= 0.8 * before.fps
     assert after.total_p99_s <= before.total_p99_s + 1e-6
-    assert after.age_p99_s <= before.age_p99_s + 1e-6
+    assert after.age_p99_s <= before.age_p99_s + 1e-3
     assert after.hottest_celsius <= before.hottest_celsius + 0.1
     assert after.changes <= 30, "no oscillation"
 

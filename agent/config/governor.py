@@ -40,13 +40,22 @@ class GovernorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             extra={"unit": "Cel"},
         ),
     ] = 2.0
+    tolerance: Annotated[
+        float,
+        Meta(
+            ge=0.0,
+            le=1.0,
+            description="While one invoke takes at most this part longer than on the cool board, heat alone is no "
+            "reason; 0: the temperature alone decides.",
+        ),
+    ] = 0.1
     lowest_fps: Annotated[
         float,
         Meta(ge=0.2, le=1000.0, description="Never fewer frames a second than this.", extra={"unit": "1/s"}),
     ] = 1.0
     lowest_share: Annotated[
         float, Meta(ge=0.05, le=1.0, description="Never fewer than this part of the frames that it takes when cool.")
-    ] = 0.7
+    ] = 0.6
     step_s: Annotated[
         float,
         Meta(
