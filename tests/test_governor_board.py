@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+from functools import cache
 
 import pytest
 
@@ -51,11 +52,13 @@ def test_the_firmware_takes_the_clock_down_and_gives_it_back() -> None:
     assert board.clock_hz == kind.full_hz
 
 
+@cache
 def governed(name: str, ambient: float, **changes: float) -> Figures:
     config = GovernorConfig(mode="act", **changes)  # type: ignore[arg-type]
     return figures(simulate(name, ambient, Governor(config, limits_of(BODIES[name][0].name)), 1.5))
 
 
+@cache
 def alone(name: str, ambient: float) -> Figures:
     return figures(simulate(name, ambient, None, 1.5))
 
