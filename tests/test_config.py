@@ -257,7 +257,7 @@ def _numbers(node: Any) -> st.SearchStrategy[float]:
 
 def _texts(node: Any) -> st.SearchStrategy[str]:
     if node.pattern:
-        return st.from_regex(node.pattern, fullmatch=True)
+        return st.from_regex(node.pattern, fullmatch=True).filter(lambda text: "\0" not in text)
     return TEXT.filter(lambda text: len(text) >= (node.min_length or 0))
 
 
