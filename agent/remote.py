@@ -27,6 +27,7 @@ from agent.commands import (
 )
 from agent.config import Config
 from agent.desired import Overlay
+from agent.local import Local
 from agent.publish import Publisher
 from agent.records import Answer, Desired, Labels
 
@@ -50,6 +51,7 @@ class Remote:
     Attributes:
         restart_asked: set when a command wants the process to end and be started again.
         snapshots: takes the newest result.
+        local: the socket for those on the board, where there is one.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Remote:
         self._clock = clock
         self._pictures: Pictures | None = None
         self._publisher: Publisher | None = None
+        self.local: Local | None = None
         self._tail = Tail()
         self._wishes: deque[Desired] = deque(maxlen=_MOST_WISHES)
         self._errands = Errands(clock)
@@ -79,11 +82,12 @@ class Remote:
         self.levels = LogLevels(config.log.level, _set_level, self._errands, clock)
         operations: dict[str, Operation] = {
             "snapshot": self.snapshots,
-            "rebirth": Rebirth(say_birth, clock),
             "diag": Diag(facts, self._tail),
             "restart": Restart(self.restart_asked.set, lambda: self._ledger.is_lasting),
             "loglevel": self.levels,
         }
+        if config.mqtt.host:
+            operations["rebirth"] = Rebirth(say_birth, clock)
         self.commands = Commands(
             self._answer,
             operations,
@@ -143,7 +147,11 @@ class Remote:
         return pictures
 
     def _answer(self, answer: Answer) -> None:
-        if self._publisher is not None:
+        if self.local is not None:
+            self.local.answer(answer)  # also to whoever asked here for what was asked over MQTT already
+        if answer.command.is_local:
+            self.commands.delivered(answer.command.op, answer.command.id)
+        elif self._publisher is not None:
             self._publisher.answer(answer)
 
 

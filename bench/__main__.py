@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from bench import memory, publish, render, start, street
+from bench import governor, memory, publish, render, start, street
 
 BENCHES: dict[str, Callable[[list[str]], None]] = {
     "street": street.main,
@@ -14,6 +14,7 @@ BENCHES: dict[str, Callable[[list[str]], None]] = {
     "start": start.main,
     "memory": memory.main,
     "growth": memory.growth,
+    "governor": governor.main,
 }
 SHORT = ("street", "start", "memory")
 """What ``make bench`` runs; ``growth`` takes ten minutes."""
