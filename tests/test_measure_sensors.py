@@ -41,7 +41,7 @@ def test_an_empty_board_has_no_readings_and_no_faults(tmp_path: Path) -> None:
     board = sensors(tmp_path)
     reading = board.read()
     assert reading.thermal == ThermalReading()
-    assert [key for key, value in values(reading).items() if value is not None] == [
+    assert [key for key, value in values(reading).items() if value not in (None, (), {})] == [
         "cpu_percent",
         "board_cpu_percent",
     ]

@@ -5,6 +5,15 @@ frame pixels; pixels are BGR, as OpenCV gives them. Checked when made where a wr
 """
 
 from agent.records.arrays import FloatArray, IntArray, Pixels, Tensor
+from agent.records.board import (
+    HOLD_CAUSES,
+    BlindCause,
+    CoolingDevice,
+    Episode,
+    EpisodeTotal,
+    HoldCause,
+    MemoryGrowth,
+)
 from agent.records.frame import CameraState, CameraStatus, Detections, Frame, FrameResult, Labels, Placement, StageTimes
 from agent.records.model import MOST_ANCHORS, AnchorMap, Heads, ModelCard, ModelInfo, Outputs, RuntimeInfo, TensorSpec
 from agent.records.presence import Box, Sighting
@@ -26,25 +35,32 @@ from agent.records.telemetry import (
 )
 
 __all__ = [
+    "HOLD_CAUSES",
     "MOST_ANCHORS",
     "AnchorMap",
     "Answer",
+    "BlindCause",
     "BoardInfo",
     "BoardReading",
     "Box",
     "CameraState",
     "CameraStatus",
     "Command",
+    "CoolingDevice",
     "Desired",
     "Detections",
+    "Episode",
+    "EpisodeTotal",
     "FloatArray",
     "Frame",
     "FrameResult",
     "Heads",
     "Health",
+    "HoldCause",
     "Identity",
     "IntArray",
     "Labels",
+    "MemoryGrowth",
     "ModelCard",
     "ModelInfo",
     "Outputs",
