@@ -12,6 +12,7 @@ from agent.camera import Camera
 from agent.commands import offered
 from agent.config import Config
 from agent.desired import Overlay
+from agent.diary import Diary
 from agent.errors import AgentError
 from agent.measure import Meter, Sensors
 from agent.presence import Presence
@@ -24,7 +25,11 @@ log = logging.getLogger("agent.service")
 
 
 class Parts:
-    """Everything that has to be started and stopped, in that order and its reverse."""
+    """Everything that has to be started and stopped, in that order and its reverse.
+
+    Attributes:
+        ended: why the run ended, for the diary; set by whoever ends it well.
+    """
 
     def __init__(self, config: Config, clock: Callable[[], float]) -> None:
         folder = state_dir(config)
@@ -54,7 +59,11 @@ class Parts:
         home = plan_home(config, self.model.labels, self.presence.zones if self.presence else ())
         self.publisher = make_publisher(config, self.remote, home) if config.mqtt.host else None
         self.exposition = prometheus.make(config, self.model, device_id(config), clock)
-        self.telemetry = Telemetry(config, self.sensors, self.publisher, self.camera.status, clock, on_card=self._show)
+        diary = Diary(folder if config.mqtt.host else None)
+        self.telemetry = Telemetry(
+            config, self.sensors, self.publisher, self.camera.status, clock, on_card=self._show, diary=diary
+        )
+        self.ended = "error"
 
     def __enter__(self) -> Parts:
         if self.publisher is not None:
@@ -76,7 +85,7 @@ class Parts:
     def __exit__(self, *_: object) -> None:
         self.camera.stop()
         self.remote.stop()
-        self.telemetry.stop()
+        self.telemetry.stop(self.ended)
         if self.exposition is not None:
             self.exposition.stop()
         if self.publisher is not None:

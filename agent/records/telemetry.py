@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from agent.records.board import BlindCause, CoolingDevice, EpisodeTotal, HoldCause, MemoryGrowth
+from agent.records.board import CoolingDevice, EpisodeTotal, HoldCause, MemoryGrowth
 from agent.records.frame import CameraStatus
 from agent.records.model import ModelInfo, RuntimeInfo
 
@@ -224,7 +224,7 @@ class Health:
     board: BoardReading
     blind_s: float
     stages: dict[str, StageStats] = field(default_factory=dict)
-    blind: dict[BlindCause, float] = field(default_factory=dict)
+    blind: dict[str, float] = field(default_factory=dict)
     episodes: dict[HoldCause, EpisodeTotal] = field(default_factory=dict)
     growth: MemoryGrowth | None = None
     planned_restarts: int = 0
