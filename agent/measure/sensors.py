@@ -112,8 +112,9 @@ class Sensors:
         return _Round(self._root, self._clock, self._histories, self._aside)
 
     def _identify(self, ask: _Round) -> BoardInfo:
-        revision = ask("revision", board.revision)
-        if revision is None and ask("mailbox", self._firmware.reach):
+        revision, group = ask("revision", board.revision), ask("cgroup", cgroup.group)
+        has_firmware = bool(ask("mailbox", self._firmware.reach))
+        if revision is None and has_firmware:
             code = ask("firmware_revision", self._firmware.revision, MAILBOX)
             revision = board.decode_revision(code) if code else None
         self._has_pmic = revision is not None and revision.chip in board.WITH_PMIC
@@ -131,6 +132,13 @@ class Sensors:
             governor=ask("governor", board.governor),
             accelerators=ask("accelerators", board.accelerators) or (),
             boot_id=ask("boot_id", board.boot_id),
+            frequency_min_hz=ask("frequency_least", thermal.frequency_min_hz),
+            frequency_max_hz=ask("frequency_hardware", thermal.frequency_hardware_max_hz),
+            soc_limit_celsius=ask("firmware_soc_limit", self._firmware.soc_limit_celsius, MAILBOX)
+            if has_firmware
+            else None,
+            cgroup_high_bytes=group.high_bytes if group else None,
+            cgroup_max_bytes=group.max_bytes if group else None,
         )
 
     def _process(self, ask: _Round) -> ProcessReading:

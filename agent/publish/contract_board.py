@@ -24,6 +24,15 @@ class BoardCard(Part, frozen=True, kw_only=True):
     soldered_bytes: Annotated[int | None, Meta(description="Memory that is soldered on, by that code.")] = None
     governor: Annotated[str | None, Meta(description="How the kernel chooses the clock.")] = None
     accelerators: Annotated[tuple[str, ...], Meta(description="Corals that are attached: pcie, usb.")] = ()
+    frequency_min_hz: Annotated[float | None, Meta(description="The lowest clock that the kernel asks for.")] = None
+    frequency_max_hz: Annotated[float | None, Meta(description="The highest that the hardware has.")] = None
+    soc_limit_celsius: Annotated[float | None, Meta(description="Where the firmware throttles.")] = None
+    cgroup_high_bytes: Annotated[
+        int | None, Meta(description="Memory above which the kernel slows the service down.")
+    ] = None
+    cgroup_max_bytes: Annotated[int | None, Meta(description="Memory above which the kernel kills in the service.")] = (
+        None
+    )
 
 
 class Totals(TypedDict):
@@ -109,17 +118,12 @@ class HealthCard(Envelope, frozen=True, kw_only=True):
     sources: Annotated[
         dict[str, str], Meta(description="Where throttle, frequency and soc come from: mailbox or sysfs.")
     ] = {}
-    soc_limit_celsius: Annotated[float | None, metric("Cel", "gauge", "Where the firmware throttles.")] = None
-    frequency_hardware_max_hz: Annotated[
-        float | None, metric("Hz", "gauge", "The highest clock that the hardware has.")
+    cgroup_bytes: Annotated[
+        int | None, metric("bytes", "gauge", "Memory that is charged to the service, page cache included.")
     ] = None
-    frequency_min_hz: Annotated[float | None, metric("Hz", "gauge", "The lowest that the kernel asks for.")] = None
-    cgroup_high_bytes: Annotated[
-        int | None, metric("bytes", "gauge", "Memory above which the kernel slows the service down.")
-    ] = None
-    cgroup_max_bytes: Annotated[
-        int | None, metric("bytes", "gauge", "Memory above which the kernel kills in the service.")
-    ] = None
+    swap_free_bytes: Annotated[int | None, metric("bytes", "gauge", "Swap that the board still has.")] = None
+    pmic_celsius: Annotated[float | None, metric("Cel", "gauge", "A Pi's power chip.")] = None
+    core_volts: Annotated[float | None, metric("V", "gauge", "The processor's core.")] = None
 
 
 class Sys(Envelope, frozen=True, kw_only=True):
@@ -137,10 +141,6 @@ class Sys(Envelope, frozen=True, kw_only=True):
     swapped_bytes: Annotated[
         int | None, metric("bytes", "gauge", "Memory of the agent in swap; left out while there is none.")
     ] = None
-    cgroup_bytes: Annotated[
-        int | None, metric("bytes", "gauge", "Memory that is charged to the service, page cache included.")
-    ] = None
-    swap_free_bytes: Annotated[int | None, metric("bytes", "gauge", "Swap that the board still has.")] = None
     failed: Annotated[dict[str, str], Meta(description="Sensors that broke, and how.")] = {}
 
 
@@ -151,10 +151,8 @@ class Therm(Envelope, frozen=True, kw_only=True):
     soc_celsius: Annotated[float | None, metric("Cel", "gauge", "The processor's temperature.")] = None
     soc_max_celsius: Annotated[float | None, metric("Cel", "gauge", "The highest of merged readings.")] = None
     accelerator_celsius: Annotated[float | None, metric("Cel", "gauge", "Temperature of a Coral PCIe or M.2.")] = None
-    pmic_celsius: Annotated[float | None, metric("Cel", "gauge", "A Pi's power chip.")] = None
     rp1_celsius: Annotated[float | None, metric("Cel", "gauge", "The I/O chip of a Pi 5.")] = None
     nvme_celsius: Annotated[float | None, metric("Cel", "gauge", "The hottest NVMe drive.")] = None
-    core_volts: Annotated[float | None, metric("V", "gauge", "The processor's core.")] = None
     fan_rpm: Annotated[int | None, metric("1/min", "gauge", "Turns of the fan.")] = None
     fan_share: Annotated[float | None, metric("1", "gauge", "How hard it is driven, 0 to 1.")] = None
     cooling: Annotated[

@@ -172,10 +172,10 @@ def _merge_sys(first: Sys, second: Sys) -> Sys:
 
 _SYS_GAUGES = (
     "rss_bytes", "pss_bytes", "peak_rss_bytes", "available_bytes", "threads",
-    "uss_bytes", "swapped_bytes", "cgroup_bytes", "swap_free_bytes",
+    "uss_bytes", "swapped_bytes",
 )  # fmt: skip
 _THERM_GAUGES = (
-    "soc_celsius", "accelerator_celsius", "pmic_celsius", "rp1_celsius", "nvme_celsius", "core_volts",
+    "soc_celsius", "accelerator_celsius", "rp1_celsius", "nvme_celsius",
     "fan_rpm", "fan_share", "frequency_hz", "frequency_max_hz",
 )  # fmt: skip
 

@@ -26,8 +26,6 @@ def sys(stamp: Stamp, reading: BoardReading) -> contract.Sys:
         threads=process.threads,
         uss_bytes=process.uss_bytes,
         swapped_bytes=process.swapped_bytes or None,
-        cgroup_bytes=process.cgroup_bytes,
-        swap_free_bytes=process.swap_free_bytes,
         failed={sensor.name: _text(sensor.error) for sensor in reading.sensors if not sensor.ok},
     )
 
@@ -46,10 +44,8 @@ def _heat(heat: ThermalReading) -> dict[str, Any]:
     return {
         "soc_celsius": _optional(heat.soc_celsius, 1),
         "accelerator_celsius": _optional(heat.accelerator_celsius, 1),
-        "pmic_celsius": _optional(heat.pmic_celsius, 1),
         "rp1_celsius": _optional(heat.rp1_celsius, 1),
         "nvme_celsius": _optional(heat.nvme_celsius, 1),
-        "core_volts": _optional(heat.core_volts, 3),
         "fan_rpm": heat.fan_rpm,
         "fan_share": _optional(heat.fan_share, 2),
         "cooling": _cooling(heat),
@@ -89,23 +85,22 @@ def health(stamp: Stamp, card: Health, queue: contract.QueueCard, totals: contra
         age_p99_s=_rounded(age.p99_s, 6) if age else None,
         total_p50_s=_rounded(total.p50_s, 6) if total else None,
         total_p99_s=_rounded(total.p99_s, 6) if total else None,
-        **_limits(card.board),
+        **_slow(card.board),
         **_judged(card),
     )
 
 
-def _limits(board: BoardReading) -> dict[str, Any]:
-    """What hardly changes."""
+def _slow(board: BoardReading) -> dict[str, Any]:
+    """What need not be known each minute."""
     heat, process = board.thermal, board.process
     return {
         "throttle_seen_bits": heat.throttle_seen_bits,
         "sensor_failures": {sensor.name: sensor.failures_total for sensor in board.sensors if sensor.failures_total},
         "sources": heat.sources,
-        "soc_limit_celsius": _optional(heat.soc_limit_celsius, 1),
-        "frequency_hardware_max_hz": _optional(heat.frequency_hardware_max_hz, 0),
-        "frequency_min_hz": _optional(heat.frequency_min_hz, 0),
-        "cgroup_high_bytes": process.cgroup_high_bytes,
-        "cgroup_max_bytes": process.cgroup_max_bytes,
+        "pmic_celsius": _optional(heat.pmic_celsius, 1),
+        "core_volts": _optional(heat.core_volts, 3),
+        "swap_free_bytes": process.swap_free_bytes,
+        "cgroup_bytes": process.cgroup_bytes,
     }
 
 
@@ -116,9 +111,9 @@ def _judged(card: Health) -> dict[str, Any]:
         "blind": {cause: _rounded(seconds, 1) for cause, seconds in card.blind.items()},
         "held_episodes": {cause: total.count for cause, total in card.episodes.items()},
         "held_s": {cause: _rounded(total.seconds, 1) for cause, total in card.episodes.items()},
-        "growth_bytes_hour": _rounded(growth.bytes_hour, 0) if growth else None,
-        "growth_low_bytes_hour": _rounded(growth.low_bytes_hour, 0) if growth else None,
-        "growth_high_bytes_hour": _rounded(growth.high_bytes_hour, 0) if growth else None,
+        "growth_bytes_hour": _rounded(growth.bytes_hour, -3) if growth else None,
+        "growth_low_bytes_hour": _rounded(growth.low_bytes_hour, -3) if growth else None,
+        "growth_high_bytes_hour": _rounded(growth.high_bytes_hour, -3) if growth else None,
         "planned_restarts": card.planned_restarts,
     }
 
@@ -138,6 +133,11 @@ def board_card(board: BoardInfo) -> contract.BoardCard:
         soldered_bytes=board.soldered_bytes,
         governor=board.governor,
         accelerators=board.accelerators,
+        frequency_min_hz=_optional(board.frequency_min_hz, 0),
+        frequency_max_hz=_optional(board.frequency_max_hz, 0),
+        soc_limit_celsius=_optional(board.soc_limit_celsius, 1),
+        cgroup_high_bytes=board.cgroup_high_bytes,
+        cgroup_max_bytes=board.cgroup_max_bytes,
     )
 
 

@@ -184,6 +184,11 @@ class BoardInfo:
         governor: how the kernel chooses the clock; None: it does not.
         accelerators: Corals that are attached, such as ``pcie`` and ``usb``; of USB also before its first use.
         boot_id: the kernel's name for this boot; not published.
+        frequency_min_hz: the lowest clock that the kernel may ask for.
+        frequency_max_hz: the highest that the hardware has.
+        soc_limit_celsius: where the firmware begins to throttle.
+        cgroup_high_bytes: memory above which the kernel slows the service down; None: no such limit.
+        cgroup_max_bytes: above it the kernel kills in the service; None: no such limit.
     """
 
     model: str
@@ -199,6 +204,11 @@ class BoardInfo:
     governor: str | None = None
     accelerators: tuple[str, ...] = ()
     boot_id: str | None = None
+    frequency_min_hz: float | None = None
+    frequency_max_hz: float | None = None
+    soc_limit_celsius: float | None = None
+    cgroup_high_bytes: int | None = None
+    cgroup_max_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
