@@ -169,6 +169,7 @@ class _Loop:
 
     def _check_idle(self) -> None:
         """No frame came: is somebody dead, or was there never a picture?"""
+        self._parts.telemetry.idle()
         if not self._parts.telemetry.alive:
             raise AgentError("the telemetry thread died; its error is in the log above")
         camera = self._parts.config.camera

@@ -94,6 +94,10 @@ class Telemetry:
         """A frame was answered; called on the main thread for each one."""
         self._answered(result.frame.captured_s + result.times.age_s)
 
+    def idle(self) -> None:
+        """No frame came; called on the main thread, which is alive."""
+        self.vitals.idle(self._clock())
+
     @property
     def restart_reason(self) -> str:
         """Why the agent should end between two frames and be started anew; empty: it should not."""

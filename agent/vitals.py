@@ -2,7 +2,7 @@
 
 In: readings of the board (telemetry thread), windows and answers (main thread), the camera's states (camera thread).
 Out: alarms raised and cleared once, events, the judged part of the health card, the diary. One lock guards what more
-than one thread touches; ``answered``, which is called for every frame, takes none.
+than one thread touches; ``answered`` and ``idle``, which the main thread calls all the time, take none.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Vitals:
         self._planned = 0
         self._is_over = False
         self._lock = threading.Lock()
-        self.answered = self._blind.answered
+        self.answered, self.idle = self._blind.answered, self._blind.idle
         self.restart_reason = ""
 
     def begin(self) -> None:
@@ -161,7 +161,7 @@ class Vitals:
     def _judge_latency(self, *, hung: bool) -> None:
         sentence = ""
         if hung:
-            sentence = f"no answer for {self._config.hung_s:g} s though frames come: the model or its thread hangs"
+            sentence = f"no answer for {self._config.hung_s:g} s: the model or its thread hangs"
         elif self._p99.is_over:
             sentence = f"p99 of the work on a frame is {self._p99_s:.3f} s, above {self._p99.over:g} s"
         self._set("latency", sentence)

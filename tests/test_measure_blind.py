@@ -25,7 +25,7 @@ def test_the_start_lasts_until_the_first_answer() -> None:
     assert blind.totals(105.0) == {"start": 5.0}, "a picture is no answer"
     blind.answered(105.5)
     assert blind.totals(200.0) == {"start": 5.5}, "told at once, before anybody looks"
-    blind.check(2, 210.0)
+    blind.check(2, 107.0)
     assert (blind.cause, blind.totals(300.0)) == (None, {"start": 5.5})
 
 
@@ -66,8 +66,22 @@ def test_a_model_that_hangs_is_blind_from_its_last_answer() -> None:
 
 def test_no_frames_is_not_a_model_that_hangs() -> None:
     blind = awake()
-    blind.check(5, 400.0)
+    for now_s in range(102, 400, 9):
+        blind.idle(float(now_s))
+        blind.check(5, float(now_s) + 8.0)
     assert (blind.cause, blind.totals(500.0)) == (None, {"start": 1.0})
+
+
+def test_a_main_thread_that_does_not_come_back_is_blind_from_its_last_sign_of_life() -> None:
+    """A file as fast as it can: no frame comes while one is being looked at."""
+    blind = awake()
+    blind.idle(105.0)
+    blind.check(5, 115.0)
+    assert blind.cause is None
+    blind.check(5, 116.0)
+    assert (blind.cause, blind.totals(120.0)) == ("invoke", {"start": 1.0, "invoke": 15.0})
+    blind.answered(121.0)
+    assert blind.totals(500.0) == {"start": 1.0, "invoke": 16.0}
 
 
 def test_a_camera_that_fails_while_the_model_hangs_is_counted_once() -> None:
@@ -98,7 +112,7 @@ def test_former_lives_are_kept_apart_from_this_one() -> None:
 
 STEPS = st.one_of(
     st.tuples(st.sampled_from(["streaming", "down", "stalled", "frozen", "black", "starting", "ended"]), st.just(0)),
-    st.tuples(st.sampled_from(["answer", "switch", "switched"]), st.just(0)),
+    st.tuples(st.sampled_from(["answer", "idle", "switch", "switched"]), st.just(0)),
     st.tuples(st.just("check"), st.integers(0, 3)),
 )
 
@@ -110,6 +124,8 @@ def test_blind_time_never_shrinks_and_never_outruns_the_clock(steps: list[tuple[
     for (what, count), wait_s in steps:
         if what == "answer":
             blind.answered(now_s)
+        elif what == "idle":
+            blind.idle(now_s)
         elif what == "check":
             frames += count
             blind.check(frames, now_s)

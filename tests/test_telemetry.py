@@ -140,7 +140,7 @@ def test_a_model_that_hangs_is_an_alarm_and_a_degraded_board() -> None:
     now_s[0] = 120.0
     answer()
     one._judge(reading)
-    sentence = "no answer for 10 s though frames come: the model or its thread hangs"
+    sentence = "no answer for 10 s: the model or its thread hangs"
     assert broker.said == [
         ("state", "online", ""),
         ("alarm", "latency", sentence),

@@ -41,7 +41,8 @@ class MeasureConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         Meta(
             ge=1.0,
             le=3600.0,
-            description="Frames come and no answer does for this long: the model hangs. Alarm latency, blind time.",
+            description="No answer for this long though frames come, or the main thread does not come back: "
+            "alarm latency, blind time.",
             extra={"unit": "s"},
         ),
     ] = 10.0

@@ -11,7 +11,7 @@ reboot     from the kernel's start to the agent's; how long the power was off ca
 camera     down, stalled, or opened again
 frozen     the same picture over and over
 black      a black picture
-invoke     frames come and no answer does: counted from the last answer
+invoke     no answer comes though frames do, or the main thread does not come back: from its last sign of life
 switch     a model takes another's place
 =========  =====================================================================================
 """
@@ -50,6 +50,7 @@ class Blind:
         self._is_switching = False
         self._has_answered = False
         self._answer_s = self._seen_answer_s = now_s
+        self._idle_s = now_s
         self._frames_total = 0
         self._waits = True
         self._first_s = now_s
@@ -61,6 +62,10 @@ class Blind:
             self._first_s = at_s
             self._has_answered = True
             self._waits = False
+
+    def idle(self, at_s: float) -> None:
+        """No frame came; the main thread is alive."""
+        self._idle_s = at_s
 
     def camera(self, state: CameraState, now_s: float) -> None:
         """The camera is in this state from now on."""
@@ -113,14 +118,15 @@ class Blind:
         """What an answer alone can end, has ended."""
         return self._cause in {"start", "invoke"} and not self._waits
 
-    def _settle(self, now_s: float, *, has_frames: bool = False) -> None:
+    def _settle(self, now_s: float, *, has_frames: bool | None = None) -> None:
         if self._is_answered():
             self._go(None, self._first_s)
         cause = self._judge(now_s, has_frames=has_frames)
-        # a model that hangs was noticed late: its time counts from the last answer
-        self._go(cause, max(self._answer_s, self._since_s) if cause == "invoke" != self._cause else now_s)
+        # a model that hangs was noticed late: its time counts from the last answer, or sign of life
+        begun_s = self._answer_s if has_frames else max(self._answer_s, self._idle_s)
+        self._go(cause, max(begun_s, self._since_s) if cause == "invoke" != self._cause else now_s)
 
-    def _judge(self, now_s: float, *, has_frames: bool) -> BlindCause | None:
+    def _judge(self, now_s: float, *, has_frames: bool | None) -> BlindCause | None:
         if self._is_switching:
             return "switch"
         of_camera = _OF_CAMERA.get(self._camera)
@@ -130,8 +136,11 @@ class Blind:
             return of_camera
         if self._cause == "invoke" and self._waits:
             return "invoke"
-        is_hung = has_frames and self._has_answered and now_s - self._answer_s > self.hung_s
-        return "invoke" if is_hung else None
+        if has_frames is None or self._camera == "ended" or not self._has_answered:
+            return None
+        is_behind = has_frames and now_s - self._answer_s > self.hung_s
+        is_silent = now_s - max(self._answer_s, self._idle_s) > self.hung_s
+        return "invoke" if is_behind or is_silent else None
 
     def _go(self, cause: BlindCause | None, at_s: float) -> None:
         if cause == self._cause:
