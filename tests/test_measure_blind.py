@@ -72,6 +72,17 @@ def test_no_frames_is_not_a_model_that_hangs() -> None:
     assert (blind.cause, blind.totals(500.0)) == (None, {"start": 1.0})
 
 
+def test_frames_that_come_and_are_never_taken_are_no_idle_camera() -> None:
+    blind = awake()
+    for second in range(102, 112):
+        blind.idle(float(second))
+        blind.check(5 + second, float(second))
+    assert (blind.cause, blind.totals(112.0)) == (None, {"start": 1.0})
+    blind.idle(112.0)
+    blind.check(200, 112.0)
+    assert (blind.cause, blind.totals(112.0)) == ("invoke", {"start": 1.0, "invoke": 11.0})
+
+
 def test_a_main_thread_that_does_not_come_back_is_blind_from_its_last_sign_of_life() -> None:
     """A file as fast as it can: no frame comes while one is being looked at."""
     blind = awake()

@@ -79,6 +79,20 @@ def test_sticky_bits_that_somebody_clears_are_kept(tmp_path: Path) -> None:
     assert (heat.throttle_bits, heat.throttled, heat.throttle_seen_bits) == (0, False, 5)
 
 
+@pytest.mark.parametrize("answer", [(2, 868_750), (1, 0)])
+def test_an_answer_of_another_voltage_or_of_none_is_no_answer(tmp_path: Path, answer: tuple[int, int]) -> None:
+    way = firmware()
+
+    def other(message: bytes) -> bytes:
+        tag = struct.unpack_from("<5I", message)[2]
+        return message[:20] + struct.pack("<2I", *answer) + bytes(4) if tag == mailbox.GET_VOLTAGE else message
+
+    way.lies = other
+    reading = read(pi(tmp_path, "pi4"), way)
+    assert reading.thermal.core_volts is None
+    assert status(reading, "firmware_core").ok
+
+
 LIES = {
     "cut": lambda answer: answer[:-4],
     "empty": lambda _: b"",
@@ -127,6 +141,7 @@ def test_a_mailbox_that_hangs_holds_nobody_and_is_not_asked_again(tmp_path: Path
     board = sensors(pi(tmp_path, "pi4"), way, deadline_s=0.2)
     assert board.read().thermal.throttle_bits == 0x4
     way.hang = lets_go.wait
+    assert [s.name for s in board.read().sensors if not s.ok] == ["firmware_throttle"], "the others are not asked"
     for _ in range(3):
         reading = board.read()
         assert (reading.thermal.throttle_bits, reading.thermal.soc_celsius) == (0x50005, 48.686)
