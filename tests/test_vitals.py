@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from agent.config import MeasureConfig
 from agent.diary import FILE_NAME, Diary, Page
+from agent.publish import topics, translate
 from agent.records import BoardReading, CameraStatus, Health, PerfReport, ProcessReading, ThermalReading
 from agent.vitals import CALM_S, EVENTS_AN_HOUR, Vitals
 from tests.measure_trees import sensors, tree, write
-from tests.publish_fakes import perf_report
+from tests.publish_fakes import perf_report, stamp
 from tests.test_measure_thermal import unprivileged
 
 BOOT = "1c6fd6b0-f6a7-4f21-9f6d-1f8f1b6b7f10"
@@ -33,6 +34,8 @@ class Broker:
         self.alarms.append((alarm_id, message))
 
     def event(self, kind: str, data: dict[str, Any]) -> None:
+        body = msgspec.json.encode(translate.event(stamp(), kind, data))
+        assert msgspec.json.encode(topics.decode(f"edge/v1/home/cam1/e/{kind}", body)) == body, "as the contract says"
         self.events.append((kind, data))
 
 

@@ -7,8 +7,8 @@ The slope is Theil's and Sen's (the median over all pairs: a quarter of the bloc
 by the variance of Kendall's S (JASA 63, 1968), widened because memory's readings resemble the ones before: by
 (1 + rho) / (1 - rho), rho being the correlation of neighbours' ranks around the line, corrected for its bias (van
 Giersbergen, Economics Letters 89, 2005). Of 95 % intervals 94 % held the true slope where rho was 0.5, 93 % at 0.8 and
-88 % at 0.95; with the correction of Hamed and Rao (J. Hydrology 204, 1998), which was tried first, 86, 75 and 55 %. So a
-step - a model loaded, a cache filled once - is no growth: around the line neighbours are alike, and the interval wide.
+88 % at 0.95; with the correction of Hamed and Rao (J. Hydrology 204, 1998), which was tried first, 86, 75 and 55 %.
+So a step - a model loaded, a cache filled once - is no growth: around the line neighbours are alike, the interval wide.
 
 It cannot tell a cache that takes longer than the window to fill from a leak, and it says nothing for two hours.
 """

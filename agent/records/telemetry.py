@@ -183,7 +183,7 @@ class BoardInfo:
         soldered_bytes: memory that is soldered on, by that code.
         governor: how the kernel chooses the clock; None: it does not.
         accelerators: Corals that are attached, such as ``pcie`` and ``usb``; of USB also before its first use.
-        boot_id: the kernel's name for this boot; not published.
+        boot_id: the kernel's random name for this boot; not in the birth.
         frequency_min_hz: the lowest clock that the kernel may ask for.
         frequency_max_hz: the highest that the hardware has.
         soc_limit_celsius: where the firmware begins to throttle.
