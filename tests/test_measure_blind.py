@@ -72,6 +72,19 @@ def test_no_frames_is_not_a_model_that_hangs() -> None:
     assert (blind.cause, blind.totals(500.0)) == (None, {"start": 1.0})
 
 
+def test_a_model_that_hangs_on_its_first_frame_is_noticed_too() -> None:
+    blind = Blind(10.0, 100.0)
+    blind.idle(103.0)
+    blind.camera("streaming", 103.0)
+    blind.check(30, 113.0)
+    assert blind.cause == "start"
+    blind.check(60, 114.0)
+    blind.check(90, 119.0)
+    assert (blind.cause, blind.totals(120.0)) == ("invoke", {"start": 3.0, "invoke": 17.0})
+    blind.answered(121.0)
+    assert blind.totals(500.0) == {"start": 3.0, "invoke": 18.0}
+
+
 def test_frames_that_come_and_are_never_taken_are_no_idle_camera() -> None:
     blind = awake()
     for second in range(102, 112):

@@ -73,8 +73,8 @@ class MeasureConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         Meta(
             ge=60.0,
             le=86_400.0,
-            description="How often blind seconds are saved in the state folder, beside each change; a crash loses as "
-            "much. An SD card dies of writes.",
+            description="How often blind seconds are saved in the state folder, beside each change; after a "
+            "crash the time without an agent counts from there. An SD card dies of writes.",
             extra={"unit": "s"},
         ),
     ] = 600.0

@@ -123,24 +123,27 @@ class Blind:
             self._go(None, self._first_s)
         cause = self._judge(now_s, has_frames=has_frames)
         # a model that hangs was noticed late: its time counts from the last answer, or sign of life
-        begun_s = self._answer_s if has_frames else max(self._answer_s, self._idle_s)
+        is_behind = has_frames and self._has_answered
+        begun_s = self._answer_s if is_behind else max(self._answer_s, self._idle_s)
         self._go(cause, max(begun_s, self._since_s) if cause == "invoke" != self._cause else now_s)
 
     def _judge(self, now_s: float, *, has_frames: bool | None) -> BlindCause | None:
         if self._is_switching:
             return "switch"
         of_camera = _OF_CAMERA.get(self._camera)
-        if not self._has_answered and self._camera in {"starting", "streaming"}:
-            return "start"
-        if of_camera is not None:
+        if of_camera is not None and (self._has_answered or self._camera != "starting"):
             return of_camera
         if self._cause == "invoke" and self._waits:
             return "invoke"
-        if has_frames is None or self._camera == "ended" or not self._has_answered:
-            return None
-        is_behind = has_frames and now_s - self._answer_s > self.hung_s
-        is_silent = now_s - max(self._answer_s, self._idle_s) > self.hung_s
-        return "invoke" if is_behind or is_silent else None
+        if self._is_hung(now_s, has_frames=has_frames):
+            return "invoke"
+        return "start" if not self._has_answered and self._camera != "ended" else None
+
+    def _is_hung(self, now_s: float, *, has_frames: bool | None) -> bool:
+        if has_frames is None or self._camera != "streaming":
+            return False
+        is_behind = has_frames and self._has_answered and now_s - self._answer_s > self.hung_s
+        return is_behind or now_s - max(self._answer_s, self._idle_s) > self.hung_s
 
     def _go(self, cause: BlindCause | None, at_s: float) -> None:
         if cause == self._cause:
