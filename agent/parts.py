@@ -14,6 +14,7 @@ from agent.camera import Camera
 from agent.commands import offered
 from agent.config import Config
 from agent.desired import Overlay
+from agent.diary import Diary
 from agent.errors import AgentError, ConfigError, UnavailableError
 from agent.local import Local, folder_of, runtime_folder
 from agent.measure import Meter, Sensors
@@ -28,7 +29,11 @@ log = logging.getLogger("agent.service")
 
 
 class Parts:
-    """Everything that has to be started and stopped, in that order and its reverse."""
+    """Everything that has to be started and stopped, in that order and its reverse.
+
+    Attributes:
+        ended: why the run ended, for the diary; set by whoever ends it well.
+    """
 
     def __init__(self, config: Config, clock: Callable[[], float]) -> None:
         folder = state_dir(config)
@@ -69,7 +74,9 @@ class Parts:
             clock,
             on_card=self._show,
             pace=lambda: self.pacing.pace,
+            diary=Diary(folder if config.mqtt.host else None),
         )
+        self.ended = "error"
 
     def __enter__(self) -> Parts:
         self._listen()
@@ -94,7 +101,7 @@ class Parts:
         if self.remote.local is not None:
             self.remote.local.stop()
         self.remote.stop()
-        self.telemetry.stop()
+        self.telemetry.stop(self.ended)
         if self.exposition is not None:
             self.exposition.stop()
         if self.publisher is not None:

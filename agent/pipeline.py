@@ -108,7 +108,7 @@ def load_model(config: Config, *, name: str = "", version: str = "") -> Model:
 
 def _info(card: ModelCard, name: str, version: str) -> ModelInfo:
     shape = "x".join(str(size) for size in card.input.shape[1:])
-    return ModelInfo(name, version, card.sha256, f"{card.input.dtype} {shape}", card.num_classes)
+    return ModelInfo(name, version, card.sha256, f"{card.input.dtype} {shape}", card.num_classes, card.arena_bytes)
 
 
 def _heads(path: Path, card: ModelCard, setting: Heads | None) -> Heads | None:

@@ -24,8 +24,8 @@ def window(seq: int, boot: str = "b1", seq_first: int | None = None) -> Perf:
     )
 
 
-def restarted(data: dict[str, Any], boot: str = "b2") -> Event:
-    return msgspec.convert({**HEAD, "boot": boot, "seq": 1, "event": "restarted", "data": data}, Event)
+def losses(data: dict[str, Any], boot: str = "b2") -> Event:
+    return msgspec.convert({**HEAD, "boot": boot, "seq": 1, "event": "losses", "data": data}, Event)
 
 
 def card(dropped: dict[str, int], refused: dict[str, int]) -> HealthCard:
@@ -52,7 +52,7 @@ def test_what_a_kill_took_is_explained_by_the_next_start() -> None:
     gaps = Gaps()
     windows(gaps, 1, 2, 3, 8, 9, 12)
     assert gaps.found() == {"m/perf": Gap(6, 0)}
-    gaps.take("e", restarted({"boot": "b1", "end": "killed", "lost.m/perf": 5, "seq.m/perf": "4-6,11,13"}))
+    gaps.take("e", losses({"boot": "b1", "end": "killed", "lost.m/perf": 5, "seq.m/perf": "4-6,11,13"}))
     gap = gaps.found()["m/perf"]
     assert (gap.missing, gap.explained, gap.unexplained) == (6, 4, 2)
     gaps.take("m/perf", window(7))
@@ -65,7 +65,7 @@ def test_what_the_board_gave_up_is_explained_by_its_card_and_never_more_than_the
     windows(gaps, 1, 5)
     gaps.take("health", card({"m/perf": 1}, {"m/perf": 1, "e": 4}))
     assert gaps.found() == {"m/perf": Gap(3, 2)}
-    gaps.take("e", restarted({"boot": "b1", "end": "killed", "dropped.m/perf": 40, "refused.m/perf": 1}))
+    gaps.take("e", losses({"boot": "b1", "end": "killed", "dropped.m/perf": 40, "refused.m/perf": 1}))
     assert gaps.found() == {"m/perf": Gap(3, 3)}
 
 

@@ -38,7 +38,7 @@ class Broker:
 
 def card(at_s: float, celsius: float | None, pace: Pace | None = None) -> Health:
     reading = BoardReading(at_s, ProcessReading(), ThermalReading(soc_celsius=celsius, throttled=False))
-    return Health(at_s, 20.0, CameraStatus("streaming"), reading, 0.0, perf_report().stages, pace or Pace())
+    return Health(at_s, 20.0, CameraStatus("streaming"), reading, 0.0, perf_report().stages, pace=pace or Pace())
 
 
 def run(mode: str, celsius: list[float | None]) -> tuple[Any, Broker, Pacing]:

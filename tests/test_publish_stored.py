@@ -93,6 +93,24 @@ def test_readings_merge_to_newest_highest_and_any() -> None:
     assert (merged.seq_first, merged.seq) == (1, 3)
 
 
+def test_merged_heat_keeps_the_newest_of_every_chip() -> None:
+    older = translate.therm(stamp(1), board_reading())
+    first = msgspec.structs.replace(older, nvme_celsius=40.0, fan_rpm=10, cooling={"pwm-fan": 1, "a": 2})
+    second = msgspec.structs.replace(older, seq=2, nvme_celsius=41.0, rp1_celsius=50.0, cooling={"pwm-fan": 3})
+    merged = merge(first, second)
+    assert isinstance(merged, Therm)
+    assert (merged.nvme_celsius, merged.rp1_celsius, merged.fan_rpm) == (41.0, 50.0, 10)
+    assert merged.cooling == {"pwm-fan": 3, "a": 2}
+
+
+def test_merged_load_keeps_the_newest_of_all_memory() -> None:
+    older = translate.sys(stamp(1), board_reading())
+    first = msgspec.structs.replace(older, uss_bytes=1, swapped_bytes=3)
+    merged = merge(first, msgspec.structs.replace(older, seq=2, uss_bytes=9))
+    assert isinstance(merged, Sys)
+    assert (merged.uss_bytes, merged.swapped_bytes) == (9, 3)
+
+
 def test_load_merges_to_the_mean_and_failures_to_all() -> None:
     first = msgspec.structs.replace(
         translate.sys(stamp(1), board_reading()), cpu_percent=10.0, board_cpu_percent=None, rss_bytes=None

@@ -26,7 +26,7 @@ def read(folder: Path) -> Former:
 
 
 def told(rig: StoredRig) -> dict[str, object]:
-    (sent,) = rig.link.on("e/restarted")
+    (sent,) = rig.link.on("e/losses")
     assert isinstance(sent.payload, Event)
     return dict(sent.payload.data)
 
@@ -179,7 +179,7 @@ def test_the_figures_stay_until_the_event_is_safe(folder: Path) -> None:
     rig = StoredRig(folder / "state", clock=rig.clock, life="b009", run=folder)
     rig.online()
     rig.steps(8)
-    boots = [sent.payload.data["boot"] for sent in rig.link.on("e/restarted")]  # type: ignore[attr-defined]
+    boots = [sent.payload.data["boot"] for sent in rig.link.on("e/losses")]  # type: ignore[attr-defined]
     assert boots == ["b007", "b008"]
     assert rig.network.status.lost_at_restart == {"m/perf": 3, "e": 1}
 

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from agent.config.governor import GovernorConfig
+from agent.config.limits import MeasureConfig
 from agent.config.outlets import DetectionsConfig, HomeAssistantConfig, PrometheusConfig
 from agent.records import Heads
 
@@ -188,26 +189,6 @@ class ZoneConfig(Section, frozen=True, kw_only=True):
         ),
     ] = "include"
     classes: Annotated[list[str], Meta(description="Classes that the zone speaks of; empty: all.")] = []
-
-
-class MeasureConfig(Section, frozen=True, kw_only=True):
-    """How telemetry is taken."""
-
-    window_s: Annotated[
-        float, Meta(ge=1.0, le=3600.0, description="Length of one telemetry window, seconds.", extra={"unit": "s"})
-    ] = 10.0
-    sensors_s: Annotated[
-        float,
-        Meta(
-            ge=0.5,
-            le=3600.0,
-            description="How often memory, temperature and clocks are read, seconds.",
-            extra={"unit": "s"},
-        ),
-    ] = 5.0
-    sys_root: Annotated[
-        str, Meta(description="Folder in front of /sys and /proc; / on a board, a recorded tree in tests.")
-    ] = "/"
 
 
 class MqttConfig(Section, frozen=True, kw_only=True):

@@ -1,11 +1,27 @@
 """Stage 5, measure: latency in mergeable sketches, memory, heat, clock and power; the only place that knows ``/sys``.
 
 ``sketch`` a histogram that adds up; ``meter`` per-frame times into windows (main thread); ``sensors`` everything slow
-(telemetry thread), from ``process``, ``thermal`` and ``board``, which read by ``files``.
+(telemetry thread), from ``process``, ``cgroup``, ``thermal``, ``cooling``, ``pi`` (by ``mailbox``) and ``board``, which
+read by ``files``, each with a deadline (``aside``). What is made of the readings is judged by plain objects: ``blind``,
+``episodes``, ``growth``, ``limit``.
 """
 
+from agent.measure.blind import Blind
+from agent.measure.episodes import Episodes
+from agent.measure.growth import Growth
+from agent.measure.limit import CALM_UPTIME_S, Limit, least_uptime_s
 from agent.measure.meter import Meter
 from agent.measure.sensors import Sensors
 from agent.measure.sketch import Sketch
 
-__all__ = ["Meter", "Sensors", "Sketch"]
+__all__ = [
+    "CALM_UPTIME_S",
+    "Blind",
+    "Episodes",
+    "Growth",
+    "Limit",
+    "Meter",
+    "Sensors",
+    "Sketch",
+    "least_uptime_s",
+]

@@ -19,6 +19,7 @@ from flatbuffers import flexbuffers
 
 from agent.errors import ModelError
 from agent.model.anchors import heads_in
+from agent.model.arena import least_arena_bytes
 from agent.model.flat import Buffer, Table
 from agent.model.graph import Graph, Operator, mapped
 from agent.records import ModelCard, TensorSpec
@@ -77,6 +78,7 @@ def _card(path: Path, data: Buffer, graph: Graph) -> ModelCard:
         mean=mean,
         std=std,
         description=_printable(graph.root.text(3)),
+        arena_bytes=_arena_bytes(graph),
     )
 
 
@@ -159,6 +161,14 @@ def _raw(graph: Graph) -> dict[str, TensorSpec]:
             raise ModelError(f"its {role} are {tensor.dtype}; uint8, int8, int16 and float32 can be read")
         _quantized(role, tensor)
     return {"boxes": boxes, "scores": scores}
+
+
+def _arena_bytes(graph: Graph) -> int | None:
+    """A figure for people must not be why a model is refused."""
+    try:
+        return least_arena_bytes(graph)
+    except ModelError:
+        return None
 
 
 def _num_classes(op: Operator) -> int | None:

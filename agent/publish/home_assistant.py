@@ -169,7 +169,7 @@ def _health(plan: HomePlan, health: Health) -> dict[str, Component]:
         "total-p99": _sensor("Inference time, 99th percentile", _scaled("total_p99_s", "* 1000"), "ms", "duration"),
         "age-p99": _sensor("Age of the answer, 99th percentile", _scaled("age_p99_s", "* 1000"), "ms", "duration"),
         "rss": _sensor("Memory", _scaled("rss_bytes", "/ 1048576"), "MiB", "data_size"),
-        "blind": _sensor("Time without a picture", "value_json.blind_s", "s", "duration")
+        "blind": _sensor("Time without an answer", "value_json.blind_s", "s", "duration")
         | {"state_class": "total_increasing"},
         "uptime": _sensor("Time since the last start", "value_json.uptime_s", "s", "duration"),
         "camera": _flag("Camera", bad, "problem"),

@@ -14,7 +14,7 @@ from agent.publish.ranges import shown
 from agent.publish.spool import Spool
 from agent.publish.tally import Former
 
-KIND = "restarted"
+KIND = "losses"
 PATIENCE_S = 600.0
 """A disk that does not answer for so long is left out: what lies there is then told as lost, and may come yet."""
 

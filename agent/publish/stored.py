@@ -185,8 +185,14 @@ def _merge_sys(first: Sys, second: Sys) -> Sys:
     )
 
 
-_SYS_GAUGES = ("rss_bytes", "pss_bytes", "peak_rss_bytes", "available_bytes", "threads")
-_THERM_GAUGES = ("soc_celsius", "accelerator_celsius", "frequency_hz", "frequency_max_hz")
+_SYS_GAUGES = (
+    "rss_bytes", "pss_bytes", "peak_rss_bytes", "available_bytes", "threads",
+    "uss_bytes", "swapped_bytes",
+)  # fmt: skip
+_THERM_GAUGES = (
+    "soc_celsius", "accelerator_celsius", "rp1_celsius", "nvme_celsius",
+    "fan_rpm", "fan_share", "frequency_hz", "frequency_max_hz",
+)  # fmt: skip
 
 
 def _merge_therm(first: Therm, second: Therm) -> Therm:
@@ -196,6 +202,7 @@ def _merge_therm(first: Therm, second: Therm) -> Therm:
         second,
         **newest,
         n=first.n + second.n,
+        cooling=first.cooling | second.cooling,
         soc_max_celsius=max(heat, default=None),
         throttle_bits=_either(first.throttle_bits, second.throttle_bits),
         under_voltage=_either(first.under_voltage, second.under_voltage),

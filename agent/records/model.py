@@ -102,6 +102,7 @@ class ModelCard:
         mean: per-channel mean of the picture's metadata, when the file has it.
         std: per-channel standard deviation of the same.
         description: one line for people.
+        arena_bytes: least memory of the tensors between its operations; None when the file leaves it open.
     """
 
     sha256: str
@@ -118,6 +119,7 @@ class ModelCard:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     description: str = ""
+    arena_bytes: int | None = None
 
     @property
     def is_decoded(self) -> bool:
@@ -159,3 +161,4 @@ class ModelInfo:
     sha256: str
     input: str
     num_classes: int | None = None
+    arena_bytes: int | None = None

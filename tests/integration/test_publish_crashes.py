@@ -96,7 +96,7 @@ def numbers_in(shown: str) -> set[int]:
 
 def told(messages: Iterable[tuple[str, bytes]]) -> dict[str, dict[str, object]]:
     """What was said of each boot's end."""
-    events = [msgspec.json.decode(body, type=Event) for topic, body in messages if topic == f"{P}/e/restarted"]
+    events = [msgspec.json.decode(body, type=Event) for topic, body in messages if topic == f"{P}/e/losses"]
     return {str(event.data["boot"]): event.data for event in events}
 
 

@@ -94,7 +94,7 @@ def seen(rig: StoredRig) -> Seen:
 
 
 def told(rig: StoredRig) -> dict[str, object]:
-    (sent,) = (sent for link in rig.dialled for sent in link.on("e/restarted"))
+    (sent,) = (sent for link in rig.dialled for sent in link.on("e/losses"))
     assert isinstance(sent.payload, Event)
     return dict(sent.payload.data)
 

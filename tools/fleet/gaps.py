@@ -2,7 +2,7 @@
 
 ``(id, boot, class, seq)`` names a message and ``seq`` counts up by one, so that a number missing between two that
 came is a loss, or is on its way in the backlog. A board tells its own losses: the health card in numbers, for the
-start that it is of, and the event ``restarted`` number by number, for the start before.
+start that it is of, and the event ``losses`` number by number, for the start before.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Gaps:
                 name: record.dropped.get(name, 0) + record.refused.get(name, 0)
                 for name in record.dropped.keys() | record.refused.keys()
             }
-        if isinstance(record, Event) and record.event == "restarted":
+        if isinstance(record, Event) and record.event == "losses":
             self._end(record)
         if cls.startswith("m/") or cls in {"a", "e", "res"}:
             insert(start.came.setdefault(cls, []), record.seq_first or record.seq, record.seq)
