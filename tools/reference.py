@@ -67,10 +67,15 @@ def _table(rows: Iterable[Setting]) -> list[str]:
     return lines
 
 
+def schema_page() -> str:
+    """``docs/bench-result.schema.json``."""
+    return json.dumps(bench.schema(), indent=2) + "\n"
+
+
 PAGES = {
     "settings.md": settings_page,
     "rendered-camera.md": knobs_page.page,
-    "bench-result.schema.json": lambda: json.dumps(bench.schema(), indent=2) + "\n",
+    "bench-result.schema.json": schema_page,
 }
 SHIPPED = {asyncapi.FILE_NAME: asyncapi.text}
 """What lies in the package itself."""
