@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from agent import __version__, prometheus
+from agent import __version__, bench, prometheus
 from agent import config as settings
 from agent.board import device_id, ready_model, state_dir
 from agent.camera import Camera
+from agent.camera import parse as parse_uri
 from agent.commands import offered
 from agent.config import Config
 from agent.desired import Overlay
-from agent.errors import AgentError
+from agent.errors import AgentError, CameraError
 from agent.measure import Meter, Sensors
 from agent.presence import Presence
 from agent.publish import HomePlan, Publisher, plan_home, wall_clock
@@ -50,6 +51,7 @@ class Parts:
             overlay=self.overlay,
             clock=clock,
             wall=wall_clock,
+            is_throttled=self._is_throttled,
         )
         home = plan_home(config, self.model.labels, self.presence.zones if self.presence else ())
         self.publisher = make_publisher(config, self.remote, home) if config.mqtt.host else None
@@ -120,6 +122,34 @@ class Parts:
             "sensors": lambda: self.telemetry.reading,
             "queue": lambda: self.publisher.status() if self.publisher else None,
         }
+
+    def benchmark(self, stop: Callable[[], bool]) -> None:
+        """Measure what a command asked for, between two frames; on the main thread. The service goes on after it."""
+        self.telemetry.absent("a benchmark runs, asked for by a command")
+        try:
+            self.remote.benching.turn(self._measure, stop, lambda: self.see(None))
+        finally:
+            self.camera.read(0.0)  # it may have waited since the begin
+            self.telemetry.back(self.camera.status())
+
+    def _measure(self, plan: bench.Plan, told: bench.Told) -> bench.Result:
+        own = bench.Setup(
+            self.config, plan, self.model, Sensors(self.config.measure, self.clock), told=told, clock=self.clock
+        )
+        return own.on_camera(self.camera) if plan.scenario == "camera" else own.on_frames(self._footage(plan.frames))
+
+    def _footage(self, count: int) -> bench.Footage:
+        """What the camera gives now, for as long as a start may take."""
+        until_s = self.clock() + self.config.camera.open_timeout_s + self.config.camera.stall_s
+        frames = bench.take(lambda: self.camera.read(max(0.0, until_s - self.clock())), count)
+        shown = parse_uri(self.config.camera.uri).shown
+        if not frames:
+            raise CameraError(f"camera {shown}: gave no frame to measure with; {self.camera.status().reason}")
+        return bench.Footage(frames, shown)
+
+    def _is_throttled(self) -> bool | None:
+        reading = self.telemetry.reading
+        return reading.thermal.throttled if reading is not None else None
 
     def see(self, result: FrameResult | None) -> None:
         """Tell what is there, when that is due; None: no frame came."""

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from agent.commands import (
+    Benching,
+    BenchResults,
     Commands,
     Diag,
     Errands,
@@ -44,8 +46,10 @@ class Remote:
         overlay: the settings in force.
         clock: monotonic seconds.
         wall: unix time in seconds.
+        is_throttled: the board is held back now.
 
     Attributes:
+        benching: what the main thread is asked to measure.
         restart_asked: set when a command wants the process to end and be started again.
         snapshots: takes the newest result.
     """
@@ -62,6 +66,7 @@ class Remote:
         overlay: Overlay,
         clock: Callable[[], float],
         wall: Callable[[], float],
+        is_throttled: Callable[[], bool | None] = lambda: None,
     ) -> None:
         self.restart_asked = threading.Event()
         self.snapshots = Snapshots(labels)
@@ -72,12 +77,20 @@ class Remote:
         self._errands = Errands(clock)
         self._ledger = Ledger(folder if config.mqtt.host else None, wall)
         self.levels = LogLevels(config.log.level, _set_level, self._errands, clock)
+        self.benching = Benching(
+            self._progress,
+            self._finish,
+            is_throttled,
+            folder,
+        )
         operations: dict[str, Operation] = {
             "snapshot": self.snapshots,
             "rebirth": Rebirth(say_birth, clock),
             "diag": Diag(facts, self._tail),
             "restart": Restart(self.restart_asked.set, lambda: self._ledger.is_lasting),
             "loglevel": self.levels,
+            "bench": self.benching,
+            "bench-result": BenchResults(folder),
         }
         self.commands = Commands(
             self._answer,
@@ -113,6 +126,12 @@ class Remote:
         self._wishes.append(desired)  # when full, the oldest makes room
         if not is_full:
             self._errands.do(lambda: self._overlay.take(self._wishes.popleft()))
+
+    def _progress(self, answer: Answer) -> None:
+        self.commands.progress(answer)
+
+    def _finish(self, answer: Answer) -> None:
+        self.commands.finish(answer)
 
     def _answer(self, answer: Answer) -> None:
         if self._publisher is not None:

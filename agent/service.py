@@ -123,7 +123,7 @@ class _Loop:
             self._parts.meter,
             self._parts.camera,
         )
-        snapshots, see = self._parts.remote.snapshots, self._parts.see
+        snapshots, benching, see = self._parts.remote.snapshots, self._parts.remote.benching, self._parts.see
         ended = ""
         while not ended:
             result = step(_POLL_S)
@@ -140,10 +140,15 @@ class _Loop:
             report = meter.window(camera.dropped_total)
             if report is not None:
                 telemetry.perf(report)
+            if benching.asked is not None:
+                self._parts.benchmark(self._is_over)
             ended = self._ended(idle=result is None)
         if not self._frames and not self._patient and ended == "seconds":
             self._refuse_blind_run()
         return self._summary(ended)
+
+    def _is_over(self) -> bool:
+        return self._stop.is_set() or self._parts.remote.restart_asked.is_set()
 
     def _ended(self, *, idle: bool) -> str:
         if self._stop.is_set():

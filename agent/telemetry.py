@@ -73,6 +73,7 @@ class Telemetry:
         self._blindness = Blindness()
         self._blindness.update("starting", self._begun_s)
         self._alarm: str | None = None
+        self._absent = ""
         self._fps: float | None = None
         self._stages: dict[str, StageStats] = {}
         self._health_due_s = self._begun_s
@@ -110,6 +111,8 @@ class Telemetry:
     def camera_changed(self, status: CameraStatus) -> None:
         """The camera's state changed: count blind seconds, raise or clear its alarm, say how we are."""
         with self._lock:
+            if self._absent:
+                return  # who is absent looks at no picture; what the camera is like is asked again afterwards
             self._blindness.update(status.state, self._clock())
             alarm = ALARMS.get(status.state)
             before, self._alarm = self._alarm, alarm
@@ -122,6 +125,20 @@ class Telemetry:
         if alarm is not None:
             self._publisher.alarm(alarm, f"camera {status.state}: {status.reason}")
         self._publisher.state("degraded" if alarm else "online", status.reason if alarm else "")
+
+    def absent(self, reason: str) -> None:
+        """From now on no frame is answered, on purpose: blind, and not for the camera's fault."""
+        with self._lock:
+            self._absent = reason
+            self._blindness.update("starting", self._clock())
+        if self._publisher is not None:
+            self._publisher.state("updating", reason)
+
+    def back(self, status: CameraStatus) -> None:
+        """Frames are answered again; ``status`` is the camera's."""
+        with self._lock:
+            self._absent = ""
+        self.camera_changed(status)
 
     def health(self) -> Health | None:
         """The last-value card; None before the first reading."""

@@ -112,7 +112,7 @@ def test_a_plot_of_anything_is_whole_and_within_its_frame(points: list[tuple[flo
     Outline(text)
     path = re.search(r'class="line p50" d="([^"]*)"', text)
     for x, y in re.findall(r"[ML]([-0-9.]+) ([-0-9.]+)", path[1] if path else ""):
-        assert 63 <= float(x) <= 849
+        assert 63 <= float(x) <= 839
         assert 9 <= float(y) <= 175
 
 

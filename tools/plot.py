@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-WIDTH, LEFT, RIGHT, TOP, BOTTOM = 860, 64, 12, 10, 26
+WIDTH, LEFT, RIGHT, TOP, BOTTOM = 860, 64, 22, 10, 26
 MOST_POINTS = 1500
 """Of a line: more than there are pixels; of neighbours the highest is drawn, so that no peak is lost."""
 
@@ -147,7 +147,7 @@ def _grid(frame: Frame, low: float, high: float) -> str:
         x = _x(frame, value)
         parts.append(f'<path class="grid" d="M{x:.2f} {TOP}V{bottom}"/>')
         parts.append(f'<text class="tick" x="{x:.2f}" y="{bottom + 16}">{escape(said)}</text>')
-    parts.append(f'<text class="tick end" x="{LEFT - 6}" y="{bottom + 16}">{escape(frame.x_unit)}</text>')
+    parts.append(f'<text class="tick end" x="{LEFT - 16}" y="{bottom + 16}">{escape(frame.x_unit)}</text>')
     return "".join(parts)
 
 

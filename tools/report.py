@@ -129,7 +129,17 @@ def _over_time(result: Result) -> str:
     others = [Line("other processes", "others", _points(windows, "others_cores", 1.0))]
     return "".join(
         (
-            lines(Frame("Latency of a query, ms, by window", x, "s", 240, from_zero=True, bands=bands), latency),
+            lines(
+                Frame(
+                    "Latency of a query, ms, by window; shaded: held back or disturbed",
+                    x,
+                    "s",
+                    240,
+                    from_zero=True,
+                    bands=bands,
+                ),
+                latency,
+            ),
             lines(Frame("Temperature, C", x, "s", 130, bands=bands), heat),
             lines(Frame("Processor clock, MHz", x, "s", 130, from_zero=True, bands=bands), clock),
             lines(Frame("Cores that others kept busy", x, "s", 110, from_zero=True, bands=bands), others),
