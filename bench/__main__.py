@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from bench import memory, publish, render, start, street
+from bench import compare, litert, memory, publish, render, start, street
 
 BENCHES: dict[str, Callable[[list[str]], None]] = {
     "street": street.main,
@@ -13,10 +13,12 @@ BENCHES: dict[str, Callable[[list[str]], None]] = {
     "publish": publish.main,
     "start": start.main,
     "memory": memory.main,
+    "litert": litert.main,
+    "compare": compare.main,
     "growth": memory.growth,
 }
 SHORT = ("street", "start", "memory")
-"""What ``make bench`` runs; ``growth`` takes ten minutes."""
+"""What ``make bench`` runs; ``growth`` takes ten minutes, ``compare`` forty."""
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from agent.cli import sweeping
 from agent.cli.options import (
     BackendName,
     BundlePath,
@@ -62,11 +63,20 @@ def bench(
     ] = 64,
     out: Annotated[Path | None, typer.Option(help="Where the result goes, else bench-DATE-TIME.json here.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON; a file only with --out.")] = False,
+    sweep: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=A,B", help="Measure each of threads=, backend=, delegate=, model=; repeat it."),
+    ] = None,
+    tune: Annotated[bool, typer.Option("--tune", help="Write the best of the sweep into --config.")] = False,
+    limit_p99_ms: Annotated[float | None, typer.Option(min=0, help="The best keeps to this p99.")] = None,
+    limit_celsius: Annotated[float | None, typer.Option(min=0, help="The best stays at or below it.")] = None,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of a result, and end.")] = False,
 ) -> None:
     """Measure how fast the model runs on this board, and whether the figures may be believed.
 
     On frames of the camera, a video, a folder or the rendered scenes (demo:), recorded in memory beforehand.
+
+    With --sweep: each combination in a process of its own, a table of all, and the best one.
 
     Exits with 75 when the run is not valid; the result says why.
 
@@ -99,6 +109,11 @@ def bench(
         window_s=window,
         frames=frames,
     )
+    if tune and (config is None or not sweep):
+        raise typer.BadParameter("--tune writes what --sweep found into the file of --config: give both")
+    if sweep:
+        wish = sweeping.Wish(sweep, config if tune else None, limit_p99_ms, limit_celsius, out)
+        raise typer.Exit(sweeping.sweep(settings, plan, wish, as_json=as_json))
     raise typer.Exit(0 if _measure(settings, plan, out=out, as_json=as_json).valid else 75)
 
 
