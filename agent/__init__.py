@@ -8,6 +8,7 @@ Each stage is a room of its own: it imports ``errors``, ``records`` and ``config
 ``pipeline`` walks one frame down the street; ``parts`` is what the service is made of, ``service`` its loop and its
 life; ``board`` is what belongs to this machine; ``cli`` is the only room that knows Typer. ``model`` reads the .tflite
 file as data. ``commands``, ``desired`` and ``remote`` do what is asked for from afar; ``presence`` says what is there.
+``bench`` measures how fast this board is, and whether that may be believed.
 """
 
 __version__ = "0.1.0"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import resource
 import signal
 import subprocess
@@ -12,11 +14,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
 from agent.bench import Plan, ResultFile, decode, encode, read, schema, write
+from agent.bench.frames import MOST_BYTES, held_by, record, take
+from agent.config import CameraConfig
 from agent.errors import StorageError
+from agent.records import Frame
 from tests.bench_fakes import make_run
 from tests.cases import COCO, edge_agent
 from tests.servers.mosquitto import wait_until
@@ -93,7 +99,7 @@ def begin(out: Path, *more: object) -> subprocess.Popen[str]:
     return child
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_soak_that_is_stopped_keeps_what_it_has_and_says_so(number: int, tmp_path: Path) -> None:
     child = begin(tmp_path / "soak.json")
     child.send_signal(number)
@@ -136,14 +142,13 @@ def test_bad_input_is_one_line_and_its_code(assets: Path, tmp_path: Path) -> Non
     model = ("--model", assets / COCO)
     refused(66, *model, "--camera", empty, words=("no pictures in this folder",))
     refused(66, *model, "--camera", broken, words=("can be decoded",))
-    refused(66, *model, "--camera", tmp_path / "absent", words=("no such file",))
     refused(2, "--scenario", "server")
     refused(75, "--delegate", "/nowhere/delegate.so", words=("no such file",))
-    refused(65, "--camera", "demo:", "--model", broken / "a.jpg")
     refused(74, "--out", tmp_path / "no" / "r.json", words=("cannot be written", "--out"))
     refused(74, "--out", tmp_path, words=("is a folder",))
 
 
+@pytest.mark.slow
 def test_a_folder_with_one_good_picture_among_broken_ones_is_measured(assets: Path, tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"\xff\xd8\xff no picture")
     (tmp_path / "b.jpg").write_bytes((assets / "images/misc/pets.jpg").read_bytes())
@@ -199,6 +204,16 @@ def test_partial_results_are_written_ever_more_rarely(tmp_path: Path) -> None:
     assert written[-1] > 3400
 
 
+def test_frames_are_as_many_as_asked_for_and_no_more_than_memory_has(assets: Path) -> None:
+    footage = record(CameraConfig(uri="demo:?seed=5"), 7)
+    assert len(footage.frames) == 7
+    assert len({frame.tobytes() for frame in footage.frames}) == 7, "each is a picture of its own"
+    large = np.zeros((4000, 4000, 3), np.uint8)
+    frame = Frame(large, 0.0, 1, np.zeros((36, 64), np.uint8))
+    assert len(take(lambda: frame, 64)) == MOST_BYTES // large.nbytes
+    assert len(record(CameraConfig(uri=str(assets / "images/misc/pets.jpg")), 64).frames) == 1, "a recording ends"
+
+
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b"null", b'{"format": "other/1"}', b"\xff\xfe", b"[" * 100_000])
 def test_what_is_no_result_is_refused_by_name(text: bytes) -> None:
     with pytest.raises(StorageError, match=r"r\.json: is no result"):
@@ -209,6 +224,30 @@ def test_fields_of_a_later_version_are_passed_over() -> None:
     result = make_run(Plan(warmup_s=0.0), lambda _: 0.01).go()
     later = json.loads(encode(result)) | {"later": 1}
     assert decode(json.dumps(later).encode(), "r.json") == result
+
+
+def test_on_a_terminal_a_bar_shows_the_time_to_go(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    arguments = [sys.executable, "-m", "agent", "bench", *map(str, QUICK), "--window", "0.2"]
+    child = subprocess.Popen(
+        [*arguments, "--out", str(tmp_path / "r.json")], stdin=theirs, stdout=subprocess.DEVNULL, stderr=theirs
+    )
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # EIO: the other end is closed
+        while chunk := os.read(ours, 4096):
+            shown += chunk
+    os.close(ours)
+    assert child.wait(30) in {0, 75}
+    assert b"fps, p99" in shown
+    assert b"100%" in shown
+    assert b"00:00:0" in shown, "the time to go"
+
+
+def test_a_camera_that_somebody_else_has_is_answered_with_the_way_to_measure_all_the_same() -> None:
+    assert "bench" in held_by("/dev/video0: opens, but gives no picture: in use by another program, unplugged, or")
+    assert "bench" in held_by("Device or resource busy")
+    assert held_by("no such camera") == ""
 
 
 def test_a_folder_without_permission_is_told_before_anything_is_measured(tmp_path: Path) -> None:

@@ -173,7 +173,7 @@ def test_a_disk_that_refuses_costs_the_file_and_not_the_answer(
     assert "cannot be kept" in caplog.text
 
 
-@pytest.mark.parametrize("scenario", ["single-stream", "camera"])
+@pytest.mark.parametrize("scenario", ["single-stream", pytest.param("camera", marks=pytest.mark.slow)])
 def test_the_service_measures_between_two_frames_and_goes_on(scenario: str, tmp_path: Path) -> None:
     config = settings.override(
         Config(),

@@ -41,7 +41,7 @@ def a_run(rng: np.random.Generator, correlation: float, factor: float = 1.0) -> 
     return msgspec.structs.replace(BASE, windows=windows)
 
 
-@pytest.mark.parametrize("correlation", [0.0, 0.4, 0.7])
+@pytest.mark.parametrize("correlation", [0.4, *(pytest.param(rest, marks=pytest.mark.slow) for rest in (0.0, 0.7))])
 def test_over_pairs_of_identical_runs_the_interval_holds_no_change_and_is_narrow(correlation: float) -> None:
     rng = np.random.default_rng(2026)
     pairs = [compare(a_run(rng, correlation), a_run(rng, correlation)) for _ in range(100)]
@@ -52,7 +52,7 @@ def test_over_pairs_of_identical_runs_the_interval_holds_no_change_and_is_narrow
         assert sum(each.high - each.low <= 0.05 for each in found) >= (90 if name != "p99" else 50), name
 
 
-@pytest.mark.parametrize("correlation", [0.0, 0.4, 0.7])
+@pytest.mark.parametrize("correlation", [0.4, *(pytest.param(rest, marks=pytest.mark.slow) for rest in (0.0, 0.7))])
 def test_a_slow_down_of_a_tenth_is_found(correlation: float) -> None:
     rng = np.random.default_rng(7)
     pairs = [compare(a_run(rng, correlation), a_run(rng, correlation, 1.1)) for _ in range(20)]

@@ -22,7 +22,7 @@ from agent.errors import AgentError, CameraError
 
 Ended = Literal["done", "steady", "stopped", "end of file", "running"]
 
-STILL = 10_000
+STILL = 200
 """So many queries while the clock does not move at all: it is broken."""
 
 BLIND_S = 20.0
