@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from agent.bench import Plan, Result, encode
 from tests.bench_fakes import conditions, make_run
 from tests.test_tools_compare import edge_tools
-from tools.plot import Frame, Line, lines, thin, ticks
+from tools.plot import Frame, Line, bars, lines, thin, ticks
 from tools.report import page
 
 
@@ -114,6 +114,16 @@ def test_a_plot_of_anything_is_whole_and_within_its_frame(points: list[tuple[flo
     for x, y in re.findall(r"[ML]([-0-9.]+) ([-0-9.]+)", path[1] if path else ""):
         assert 63 <= float(x) <= 839
         assert 9 <= float(y) <= 175
+
+
+def test_every_word_of_a_plot_is_escaped() -> None:
+    evil = "<b>&"
+    frame = Frame(evil, (0.0, 1.0), evil, bands=[(0.0, 1.0, evil)], marks=[(0.0, evil)])
+    for text in (lines(frame, [Line(evil, evil, [(0.0, 1.0)])]), bars(frame, [(0.0, 1.0, 1.0, evil)])):
+        assert "<b>" not in text
+        Outline(text)
+    assert "<b>" not in lines(frame, [])
+    assert "<b>" not in bars(frame, [])
 
 
 def test_thinning_keeps_the_peaks() -> None:

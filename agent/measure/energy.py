@@ -12,7 +12,7 @@ from pathlib import Path
 from agent.measure.files import read_line, read_number
 
 _DOMAINS = "sys/class/powercap/intel-rapl:[0-9]*"
-"""One for each package, its parts below it (``intel-rapl:0:0``); AMD's driver uses the same names."""
+"""Packages, their parts (``intel-rapl:0:0``, told by their names) and the platform; AMD's driver uses the same."""
 
 
 class EnergyMeter:
@@ -23,7 +23,7 @@ class EnergyMeter:
     """
 
     def __init__(self, root: Path) -> None:
-        self._packages = [path for path in sorted(root.glob(_DOMAINS)) if path.name.count(":") == 1]
+        self._packages = sorted(root.glob(_DOMAINS))
         self._before = self._counts()
 
     def joules(self) -> float | None:
