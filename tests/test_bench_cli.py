@@ -173,6 +173,15 @@ def test_a_file_is_whole_or_the_old_one(tmp_path: Path) -> None:
     assert [one.name for one in tmp_path.iterdir()] == ["r.json"], "nothing is left behind"
 
 
+def test_a_link_laid_in_the_way_is_not_followed(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    (tmp_path / f".r.json.{os.getpid()}").symlink_to(victim)
+    with pytest.raises(OSError, match="symbolic"):
+        write(tmp_path / "r.json", b"x")
+    assert victim.read_text() == "mine"
+
+
 def test_a_disk_that_fills_while_it_runs_costs_the_file_and_not_the_run(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

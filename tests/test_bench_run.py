@@ -169,6 +169,14 @@ def test_progress_goes_from_nothing_to_all_and_the_rest_shrinks() -> None:
     assert len(partial[-1].windows) == len(seen)
 
 
+def test_a_long_warm_up_gives_signs_of_life() -> None:
+    seen: list[Progress] = []
+    make_run(Plan(warmup_s=30.0), lambda _: 0.1, told=Told(progress=seen.append)).go()
+    warming = [one for one in seen if one.window is None]
+    assert 27 <= len(warming) <= 30
+    assert {one.share for one in warming} == {0.0}
+
+
 def test_a_result_travels_as_json_and_comes_back() -> None:
     result = make_run(SHORT, lambda _: 0.01).go()
     assert decode(encode(result), "here") == result

@@ -51,7 +51,7 @@ class Told:
     """What a run tells while it runs; nothing by default.
 
     Attributes:
-        progress: after each window.
+        progress: after each window, and once a second while it warms up.
         partial: the result so far, after each window.
         stop: asked once a query; True ends the run.
     """
@@ -138,12 +138,16 @@ class Run:
         )
 
     def _warm_up(self) -> None:
-        until_s = self._clock() + self._plan.warmup_s
+        begun_s = told_s = self._clock()
+        until_s = begun_s + self._plan.warmup_s
         while not self._told.stop() and not self._scenario.has_ended():
             self._step()
-            left_s = until_s - self._clock()
-            if left_s <= 0.0:
+            now_s = self._clock()
+            if now_s >= until_s:
                 return
+            if now_s - told_s >= 1.0:  # whoever waits for a sign of life gets one here too
+                told_s = now_s
+                self._told.progress(Progress(0.0, until_s - now_s + self._rules.least_s, None))
 
     def _window(self, begun_s: float) -> None:
         clock, tally = self._clock, self._tally

@@ -80,7 +80,7 @@ def write(path: Path, data: bytes, *, safely: bool = False) -> None:
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with beside.open("wb") as file:
+        with open(beside, "wb", opener=_open_own) as file:  # Path.open takes no opener
             file.write(data)
             if safely:
                 file.flush()
@@ -90,6 +90,11 @@ def write(path: Path, data: bytes, *, safely: bool = False) -> None:
         with contextlib.suppress(OSError):
             beside.unlink()
         raise
+
+
+def _open_own(path: str, flags: int) -> int:
+    # In a folder that others may write to, a link of this name would lead anywhere.
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 def read(path: Path) -> Result:

@@ -45,7 +45,8 @@ def service(folder: Path, port: int, started: list[subprocess.Popen[bytes]]) -> 
     path = folder / "agent.toml"
     path.write_text(
         f'[device]\nid = "cam1"\nstate_dir = "{folder}/state"\n[camera]\nuri = "demo:"\n[model]\nbundle = "demo:"\n'
-        f'[measure]\nwindow_s = 1.0\n[mqtt]\nhost = "127.0.0.1"\nport = {port}\nprofile = "live"\nresolution_s = 0\nhealth_s = 1.0\n'
+        f'[measure]\nwindow_s = 1.0\n[mqtt]\nhost = "127.0.0.1"\nport = {port}\n'
+        'profile = "live"\nresolution_s = 0\nhealth_s = 1.0\n'
     )
     words = [sys.executable, "-m", "agent", "run", "--config", str(path)]
     started.append(subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ))
