@@ -13,6 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.bench import Plan, Result, encode
+from agent.bench.sweep import Row, measured
+from agent.bench.sweep import encode as encode_rows
 from tests.bench_fakes import conditions, make_run
 from tests.test_tools_compare import edge_tools
 from tools.plot import Frame, Line, bars, lines, thin, ticks
@@ -133,11 +135,12 @@ def test_thinning_keeps_the_peaks() -> None:
     assert (7777.0, 100.0) in kept
 
 
-@given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6))
+@given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6))
 def test_ticks_are_few_round_and_within(low: float, span: float) -> None:
     found = ticks(low, low + span)
     assert len(found) <= 8
-    assert all(low - 1e-6 * span <= value <= low + span * (1 + 1e-6) for value in found)
+    slack = 1e-6 * span + 1e-9 * abs(low)
+    assert all(low - slack <= value <= low + span + slack for value in found)
 
 
 def test_the_command_writes_the_page(tmp_path: Path) -> None:
@@ -147,6 +150,17 @@ def test_the_command_writes_the_page(tmp_path: Path) -> None:
     Outline((tmp_path / "r.html").read_text())
     assert edge_tools("report", tmp_path / "a.json", "--out", tmp_path / "no" / "r.html").returncode == 74
     assert edge_tools("report", tmp_path / "absent.json").returncode == 74
+
+
+def test_the_rows_of_a_sweep_are_drawn_one_by_one(tmp_path: Path) -> None:
+    rows = [Row(settings={"runtime.num_threads": number}, result=soak()) for number in (1, 2)]
+    (tmp_path / "s.json").write_bytes(encode_rows([*rows, Row(settings={"runtime.num_threads": 4}, error="died")]))
+    done = edge_tools("report", tmp_path / "s.json", "--out", tmp_path / "r.html")
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "r.html").read_text()
+    assert re.findall(r"<h2>(.*?)</h2>", text)[1:] == ["s.json: num_threads=1", "s.json: num_threads=2"]
+    assert measured(encode(soak())) is None
+    assert measured(b"{}") is None
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.999999, 1.0])

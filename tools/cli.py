@@ -122,12 +122,21 @@ def report(
     from agent.errors import StorageError
     from tools import report as pages
 
-    page = pages.page([(path.name, bench.read(path)) for path in results])
+    page = pages.page([named for path in results for named in _drawn(path)])
     try:
         bench.write(out, page.encode(), safely=True)
     except OSError as error:
         raise StorageError(f"{out}: cannot be written: {error.strerror}") from None
     typer.echo(f"{out}: written", err=True)
+
+
+def _drawn(path: Path) -> list[tuple[str, Any]]:
+    """The results in a file: one, or the rows of a sweep."""
+    from agent import bench
+    from agent.bench.sweep import measured
+
+    rows = measured(path.read_bytes()) if path.is_file() and path.stat().st_size < 2**28 else None
+    return [(path.name, bench.read(path))] if rows is None else [(f"{path.name}: {said}", row) for said, row in rows]
 
 
 class UsageError(AgentError):

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -31,6 +31,8 @@ KEYS = {
     "model": "model.path",
 }
 """What can be swept, and the setting that it is."""
+
+FORMAT: Literal["edge-agent-sweep/1"] = "edge-agent-sweep/1"
 
 MOST_ROWS = 200
 _GRACE_S = 120.0
@@ -58,7 +60,7 @@ class Row(Record, frozen=True, kw_only=True):
 class Sweep(Record, frozen=True, kw_only=True):
     """All combinations; the format's name is ``edge-agent-sweep/1``."""
 
-    format: str = "edge-agent-sweep/1"
+    format: Literal["edge-agent-sweep/1"] = FORMAT
     rows: tuple[Row, ...] = ()
 
 
@@ -217,9 +219,7 @@ def best(rows: Sequence[Row], *, p99_s: float | None = None, celsius: float | No
 def table(rows: Sequence[Row], chosen: Row | None) -> str:
     """For a person; the chosen row has a star."""
     lines = [f"{'':<2}{'settings':<44}{'frames/s':>10}{'p50 ms':>9}{'p99 ms':>9}{'max C':>7}  "]
-    for row in rows:
-        said = ", ".join(f"{key.partition('.')[2]}={value or 'none'}" for key, value in row.settings.items())
-        lines.append(f"{'*' if row is chosen else '':<2}{said:<44}{_figures(row)}")
+    lines += [f"{'*' if row is chosen else '':<2}{_said(row):<44}{_figures(row)}" for row in rows]
     return "\n".join(lines)
 
 
@@ -232,6 +232,19 @@ def _figures(row: Row) -> str:
     heat = f"{max(degrees):.1f}" if degrees else "-"
     word = "" if result.valid else f"not valid: {result.invalid_because[0]}"
     return f"{score.samples_per_s:>10.1f}{score.p50_s * 1e3:>9.2f}{score.p99_s * 1e3:>9.2f}{heat:>7}  {word}"
+
+
+def measured(data: bytes) -> list[tuple[str, Result]] | None:
+    """Every row of a kept sweep that has a result, with its settings in words; None: it is no sweep."""
+    try:
+        found = msgspec.json.decode(data, type=Sweep)
+    except (msgspec.MsgspecError, ValueError, TypeError):
+        return None
+    return [(_said(row), row.result) for row in found.rows if row.result is not None] if found.rows else None
+
+
+def _said(row: Row) -> str:
+    return ", ".join(f"{key.partition('.')[2]}={value or 'none'}" for key, value in row.settings.items())
 
 
 def encode(rows: Sequence[Row]) -> bytes:
