@@ -7,11 +7,29 @@ import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from agent.cli import sweeping
+from agent.cli.bench_options import (
+    Frames,
+    LimitCelsius,
+    LimitP99,
+    Minutes,
+    Official,
+    Out,
+    Queries,
+    ResultJson,
+    ScenarioName,
+    SchemaOnly,
+    Seconds,
+    Soak,
+    Sweeps,
+    Tune,
+    Warmup,
+    WindowSeconds,
+)
 from agent.cli.options import (
     BackendName,
     BundlePath,
@@ -29,11 +47,8 @@ from agent.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from agent.bench import Plan, Progress, Result
+    from agent.bench import Plan, Progress
     from agent.config import Config
-
-Seconds = Annotated[float | None, typer.Option(min=1, help="At least so long, else by the scenario's rule (60).")]
-Queries = Annotated[int | None, typer.Option(min=1, help="At least so many queries, else by the rule (1024).")]
 
 
 def bench(
@@ -45,50 +60,34 @@ def bench(
     backend: BackendName = None,
     threads: Threads = None,
     delegate: DelegateName = None,
-    scenario: Annotated[
-        Literal["single-stream", "multi-stream", "offline", "camera"],
-        typer.Option(help="One frame after the other, 8 at a time, all at once, or as the camera gives them."),
-    ] = "single-stream",
+    scenario: ScenarioName = "single-stream",
     seconds: Seconds = None,
     queries: Queries = None,
-    official: Annotated[bool, typer.Option("--official", help="MLPerf's full 600 s.")] = False,
-    soak: Annotated[bool, typer.Option("--soak", help="Go on until heat and latency are steady.")] = False,
-    minutes: Annotated[float, typer.Option(min=0.01, max=1440, help="Longest soak.")] = 15.0,
-    warmup: Annotated[float, typer.Option(min=0, max=600, help="Seconds before anything is counted.")] = 2.0,
-    window: Annotated[
-        float | None, typer.Option(min=0.1, max=600, help="Seconds of a window: 1, in a soak 10.")
-    ] = None,
-    frames: Annotated[
-        int, typer.Option(min=1, max=4096, help="Frames recorded beforehand, gone through in turn.")
-    ] = 64,
-    out: Annotated[Path | None, typer.Option(help="Where the result goes, else bench-DATE-TIME.json here.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON; a file only with --out.")] = False,
-    sweep: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=A,B", help="Measure each of threads=, backend=, delegate=, model=; repeat it."),
-    ] = None,
-    tune: Annotated[bool, typer.Option("--tune", help="Write the best of the sweep into --config.")] = False,
-    limit_p99_ms: Annotated[float | None, typer.Option(min=0, help="The best keeps to this p99.")] = None,
-    limit_celsius: Annotated[float | None, typer.Option(min=0, help="The best stays at or below it.")] = None,
-    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of a result, and end.")] = False,
+    official: Official = False,
+    soak: Soak = False,
+    minutes: Minutes = 15.0,
+    warmup: Warmup = 2.0,
+    window: WindowSeconds = None,
+    frames: Frames = 64,
+    out: Out = None,
+    as_json: ResultJson = False,
+    sweep: Sweeps = None,
+    tune: Tune = False,
+    limit_p99_ms: LimitP99 = None,
+    limit_celsius: LimitCelsius = None,
+    schema: SchemaOnly = False,  # noqa: ARG001  # its callback does it
 ) -> None:
     """Measure how fast the model runs on this board, and whether the figures may be believed.
 
     On frames of the camera, a video, a folder or the rendered scenes (demo:), recorded in memory beforehand.
 
-    With --sweep: each combination in a process of its own, a table of all, and the best one.
-
-    Exits with 75 when the run is not valid; the result says why.
+    With --sweep: each combination in a process of its own, a table, and the best one. Exits with 75 when a run is not
+    valid; the result says why.
 
     Example: edge-agent bench --model ssd.tflite --camera frames/ --soak --out soak.json
     """
     from agent import bench as benches
 
-    if schema:
-        import msgspec
-
-        typer.echo(msgspec.json.format(msgspec.json.encode(benches.schema()), indent=2).decode())
-        return
     settings = load_settings(
         config,
         {
@@ -109,21 +108,20 @@ def bench(
         window_s=window,
         frames=frames,
     )
-    if tune and (config is None or not sweep):
-        raise typer.BadParameter("--tune writes what --sweep found into the file of --config: give both")
-    if sweep:
-        wish = sweeping.Wish(sweep, config if tune else None, limit_p99_ms, limit_celsius, out)
-        raise typer.Exit(sweeping.sweep(settings, plan, wish, as_json=as_json))
-    raise typer.Exit(0 if _measure(settings, plan, out=out, as_json=as_json).valid else 75)
+    wish = sweeping.Wish(sweep or [], config, tune, limit_p99_ms, limit_celsius, out)
+    work = sweeping.sweep if sweep else _measure
+    raise typer.Exit(work(settings, plan, wish, as_json=as_json))
 
 
-def _measure(settings: Config, plan: Plan, *, out: Path | None, as_json: bool) -> Result:
+def _measure(settings: Config, plan: Plan, wish: sweeping.Wish, *, as_json: bool) -> int:
+    """Measure once; returns the exit code."""
     from agent import bench as benches
     from agent import console
     from agent.board import ready_model
     from agent.service import signals
 
     log_to(settings, console.LogLines(console.StatusLine()))
+    out = wish.out
     if out is None and not as_json:
         out = Path(f"bench-{datetime.now(UTC):%Y%m%d-%H%M%S}.json")
     file = benches.ResultFile(out, time.monotonic) if out is not None else None
@@ -135,7 +133,7 @@ def _measure(settings: Config, plan: Plan, *, out: Path | None, as_json: bool) -
     if file is not None:
         file.final(result)
         typer.echo(f"written to {file.path}", err=True)
-    return result
+    return 0 if result.valid else 75
 
 
 class _Bar:

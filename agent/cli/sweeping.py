@@ -23,16 +23,22 @@ class Wish:
 
     Attributes:
         asked: ``threads=1,2,4`` and the like.
-        config: the file to write the best row into; None: none.
+        config: the file of the settings.
+        tune: write the best row into it.
         limit_p99_ms, limit_celsius: what the best row has to keep to.
         out: where all results go; None: nowhere.
     """
 
     asked: list[str]
-    config: Path | None = None
+    config: Path | None
+    tune: bool
     limit_p99_ms: float | None = None
     limit_celsius: float | None = None
     out: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.tune and (self.config is None or not self.asked):
+            raise typer.BadParameter("--tune writes what --sweep found into the file of --config: give both")
 
 
 def sweep(settings: Config, plan: Plan, wish: Wish, *, as_json: bool) -> int:
@@ -60,7 +66,7 @@ def sweep(settings: Config, plan: Plan, wish: Wish, *, as_json: bool) -> int:
     if chosen is None:
         typer.echo("no valid row keeps to the limits: nothing is chosen", err=True)
         return 75
-    if wish.config is not None:
+    if wish.tune and wish.config is not None:
         _tune(wish.config, chosen)
     return 75 if stop.is_set() else 0
 
