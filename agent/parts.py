@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from agent import __version__, bench, prometheus
 from agent import config as settings
@@ -13,12 +15,12 @@ from agent.camera import parse as parse_uri
 from agent.commands import offered
 from agent.config import Config
 from agent.desired import Overlay
-from agent.errors import AgentError, CameraError
+from agent.errors import AgentError, CameraError, ConfigError
 from agent.measure import Meter, Sensors
-from agent.presence import Presence
 from agent.publish import HomePlan, Publisher, plan_home, wall_clock
-from agent.records import CameraStatus, FrameResult, Health, Identity
+from agent.records import CameraStatus, FrameResult, Health, Identity, Sighting
 from agent.remote import Remote
+from agent.rules import Rules, in_force, make_rules
 from agent.telemetry import Telemetry
 
 log = logging.getLogger("agent.service")
@@ -30,14 +32,15 @@ class Parts:
     def __init__(self, config: Config, clock: Callable[[], float]) -> None:
         folder = state_dir(config)
         self.overlay = Overlay(config, folder if config.mqtt.host else None)
+        self.model = ready_model(config)
+        self.rules = self._first_rules()
+        self.fresh: deque[Rules] = deque(maxlen=1)
+        self.presence = self.rules.presence
         config = self.overlay.config
         self.config, self.clock = config, clock
-        self.model = ready_model(config)
         self.overlay.bundle = f"{self.model.info.name} {self.model.info.version}".strip()
         for note in self.model.notes:
             log.warning("assumed: %s", note)
-        wants_presence = bool(config.mqtt.host) and config.detections.mode != "off"
-        self.presence = Presence(config.detections, config.zones, self.model.labels) if wants_presence else None
         self.sensors = Sensors(config.measure, clock)
         self.meter = Meter(clock, config.measure.window_s)
         self.camera = Camera(config.camera, prepare=self.model.preprocess, clock=clock, on_state=self._camera_changed)
@@ -53,8 +56,8 @@ class Parts:
             wall=wall_clock,
             is_throttled=self._is_throttled,
         )
-        home = plan_home(config, self.model.labels, self.presence.zones if self.presence else ())
-        self.publisher = make_publisher(config, self.remote, home) if config.mqtt.host else None
+        self.publisher = make_publisher(config, self.remote, self._plan()) if config.mqtt.host else None
+        self.remote.attach(self.publisher)
         self.exposition = prometheus.make(config, self.model, device_id(config), clock)
         self.telemetry = Telemetry(config, self.sensors, self.publisher, self.camera.status, clock, on_card=self._show)
 
@@ -89,19 +92,52 @@ class Parts:
         if self.exposition is not None:
             self.exposition.take(health, self.publisher.status() if self.publisher is not None else None)
 
-    def _apply(self, config: Config) -> None:
-        """Puts settings in force; called on the thread "writer"."""
+    def _first_rules(self) -> Rules:
+        """What is desired from before may be of another model: it must not keep the board from its start."""
+        try:
+            return make_rules(self.model, self.overlay.config, self.overlay.changes)
+        except ConfigError as error:
+            if not self.overlay.is_active:
+                raise
+            self.overlay.give_up(error)
+            return make_rules(self.model, self.overlay.config, {})
+
+    def _plan(self) -> HomePlan | None:
+        """What is announced to Home Assistant."""
+        presence = self.rules.presence
+        return plan_home(self.config, self.model.labels, presence.zones if presence else ())
+
+    def _apply(self, config: Config, changes: Mapping[str, Any]) -> None:
+        """Puts settings in force; called on the thread "writer". Raises ConfigError, with nothing changed."""
+        self.rules = make_rules(self.model, config, changes, self.rules)
         self.config = config
-        self.remote.levels.set(config.log.level)
+        self.fresh.append(self.rules)  # the main thread takes them between two frames
+        self.camera.reconfigure(config.camera)
+        self.remote.reconfigure(config)
         self.telemetry.reconfigure(config)
         self.meter.window_s = config.measure.window_s
+        plan = self._plan()
+        if self.publisher is not None:
+            self.publisher.reconfigure(config.mqtt)
+            if plan is not None:
+                self.publisher.home(plan)
         self._say_birth()
+
+    def take_rules(self) -> Rules:
+        """The newest rules, in force from now on; called on the main thread, between two frames."""
+        rules = self.fresh.pop()
+        before, self.presence = self.presence, rules.presence
+        if self.presence is not None and self.presence is not before:
+            self.presence.camera(self.camera.status())
+        elif self.presence is None and before is not None and self.publisher is not None:
+            self.publisher.detections(Sighting(self.clock(), known=False, reason="detections are switched off"))
+        return rules
 
     def identity(self) -> Identity:
         """Who this agent is now."""
         return Identity(
             agent_version=__version__,
-            config_sha256=settings.digest(self.config),
+            config_sha256=settings.digest(in_force(self.config, self.rules)),
             board=self.sensors.info(),
             runtime=self.model.detector.info,
             model=self.model.info,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent.camera import Camera
-from agent.config import Config
+from agent.config import Config, ModelConfig
 from agent.errors import ConfigError, ModelError
 from agent.infer import Detector, choose_backend, prove
 from agent.measure import Meter
@@ -42,6 +42,7 @@ class Model:
         info: name, version and hash, for telemetry.
         path: the .tflite file.
         notes: what was assumed because the file does not say it, one sentence each.
+        settings: ``[model]`` as it was loaded with.
     """
 
     info: ModelInfo
@@ -52,6 +53,7 @@ class Model:
     preprocess: Preprocessor
     postprocess: Postprocessor
     notes: tuple[str, ...]
+    settings: ModelConfig
 
     def detect(self, pixels: Pixels) -> Detections:
         """The objects of one picture."""
@@ -100,7 +102,8 @@ def load_model(config: Config, *, name: str = "", version: str = "") -> Model:
         raise ConfigError(f"model.heads: lays out {len(anchors(heads))} anchors, but {path} has {given}")
     card = replace(card, num_classes=num_classes)
     notes = _notes(preprocess, labels, card)
-    return Model(_info(card, name or path.stem, version), path, card, labels, detector, preprocess, postprocess, notes)
+    info = _info(card, name or path.stem, version)
+    return Model(info, path, card, labels, detector, preprocess, postprocess, notes, config.model)
 
 
 def _info(card: ModelCard, name: str, version: str) -> ModelInfo:
@@ -153,6 +156,10 @@ class Pipeline:
         self._camera, self._meter, self._clock = camera, meter, clock
         self._preprocess, self._invoke, self._postprocess = model.preprocess, model.detector.invoke, model.postprocess
         self._placement = Placement(0, 0)
+
+    def judge_by(self, postprocess: Postprocessor) -> None:
+        """From the next frame on; called on the thread that calls ``step``."""
+        self._postprocess = postprocess
 
     def step(self, timeout_s: float) -> FrameResult | None:
         """Carry the newest frame through; None when no frame came within ``timeout_s``.

@@ -10,6 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from agent.commands import (
     Benching,
@@ -20,6 +21,7 @@ from agent.commands import (
     Ledger,
     LogLevels,
     Operation,
+    Pictures,
     Rebirth,
     Restart,
     Snapshots,
@@ -71,6 +73,9 @@ class Remote:
         self.restart_asked = threading.Event()
         self.snapshots = Snapshots(labels)
         self._overlay = overlay
+        self._home = config.homeassistant
+        self._clock = clock
+        self._pictures: Pictures | None = None
         self._publisher: Publisher | None = None
         self._tail = Tail()
         self._wishes: deque[Desired] = deque(maxlen=_MOST_WISHES)
@@ -102,14 +107,26 @@ class Remote:
             wall=wall,
         )
 
-    def start(self, publisher: Publisher | None, apply: Callable[[Config], None]) -> None:
+    def attach(self, publisher: Publisher | None) -> None:
+        """Where replies go; before the publisher starts, for the broker may have kept commands for us."""
+        self._publisher = publisher
+
+    def start(self, publisher: Publisher | None, apply: Callable[[Config, Mapping[str, Any]], None]) -> None:
         """Finish what a former life left, then take commands; ``apply`` puts settings in force."""
         logging.getLogger().addHandler(self._tail)
-        self._publisher = publisher
+        self.attach(publisher)
         if publisher is not None:
             self.commands.resume()
             self._overlay.start(apply, publisher.reported)
+            if self._home.enabled:
+                self._pictures = self._make_pictures(publisher)
         self._errands.start()
+
+    def reconfigure(self, config: Config) -> None:
+        """New settings are in force; called on the thread "writer"."""
+        self.levels.set(config.log.level)
+        if self._pictures is not None:
+            self._pictures.every(config.homeassistant.snapshot_s)
 
     def stop(self) -> None:
         """End after the command at hand; what waits is finished by the next start, if it was promised."""
@@ -132,6 +149,17 @@ class Remote:
 
     def _finish(self, answer: Answer) -> None:
         self.commands.finish(answer)
+
+    def _make_pictures(self, publisher: Publisher) -> Pictures:
+        pictures = Pictures(
+            self.snapshots,
+            self._errands,
+            send=publisher.picture,
+            is_wanted=lambda: publisher.status().connected,
+            clock=self._clock,
+        )
+        pictures.every(self._home.snapshot_s)
+        return pictures
 
     def _answer(self, answer: Answer) -> None:
         if self._publisher is not None:

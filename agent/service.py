@@ -112,6 +112,7 @@ class _Loop:
         self._parts, self._limits, self._stop = parts, limits, stop
         self._patient, self._begun_s, self._clock = patient, begun_s, clock
         self._pipeline = Pipeline(parts.camera, parts.model, parts.meter, clock)
+        self._pipeline.judge_by(parts.rules.postprocess)
         self._started_s = clock()
         self._frames = 0
         self._first_s: float | None = None
@@ -125,7 +126,10 @@ class _Loop:
         )
         snapshots, benching, see = self._parts.remote.snapshots, self._parts.remote.benching, self._parts.see
         ended = ""
+        fresh = self._parts.fresh
         while not ended:
+            if fresh:
+                self._pipeline.judge_by(self._parts.take_rules().postprocess)
             result = step(_POLL_S)
             if result is None:
                 self._check_idle()

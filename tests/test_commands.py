@@ -29,6 +29,7 @@ from agent.commands import (
     Ledger,
     LogLevels,
     Operation,
+    Pictures,
     Rebirth,
     Restart,
     Snapshots,
@@ -39,6 +40,7 @@ from agent.commands import (
     share,
 )
 from agent.commands.budget import Budget
+from agent.commands.desk import MOST_SPREAD
 from agent.commands.diag import MOST_BYTES
 from agent.commands.ledger import FILE_NAME, MOST_ROWS
 from agent.errors import CameraError
@@ -225,6 +227,82 @@ def test_the_thread_outlives_a_fault() -> None:
     errands.stop()
 
 
+# ---- pictures for whoever shows the last one
+
+
+class Album:
+    """Pictures, what they sent, and who wants them."""
+
+    def __init__(self) -> None:
+        self.desk = Desk()
+        self.sent: list[bytes] = []
+        self.is_wanted = True
+        self.pictures = Pictures(
+            self.desk.snapshots,
+            self.desk.errands,
+            send=self.sent.append,
+            is_wanted=lambda: self.is_wanted,
+            clock=self.desk.clock,
+        )
+
+    def wait(self, seconds: float) -> int:
+        """How many pictures came in that time, with a new frame each second."""
+        before = len(self.sent)
+        for _ in range(round(seconds)):
+            self.desk.snapshots.newest = result()
+            self.desk.clock.now_s += 1.0
+            self.desk.errands.turn()
+        return len(self.sent) - before
+
+
+def test_a_picture_that_a_command_made_is_sent_as_it_is() -> None:
+    album = Album()
+    album.desk.snapshots.newest = result()
+    answer = album.desk.ask("snapshot")
+    assert [base64.b64encode(jpeg).decode() for jpeg in album.sent] == [answer.data["jpeg"]]
+    assert album.wait(100) == 0, "and no other, unless it is wanted so"
+
+
+def test_pictures_come_as_often_as_is_wanted_from_now_on() -> None:
+    album = Album()
+    album.pictures.every(10.0)
+    assert album.wait(100) == 10
+    for _ in range(5):
+        album.pictures.every(20.0)
+    assert album.wait(100) == 5, "the former plan is over"
+    album.pictures.every(0.0)
+    assert album.wait(100) == 0
+    album.pictures.every(10.0)
+    assert album.wait(30) == 3
+    assert all(jpeg.startswith(b"\xff\xd8") and jpeg.endswith(b"\xff\xd9") for jpeg in album.sent)
+
+
+def test_other_settings_that_change_do_not_put_a_picture_off() -> None:
+    album = Album()
+    album.pictures.every(10.0)
+    count = 0
+    for _ in range(20):
+        count += album.wait(5)
+        album.pictures.every(10.0)
+    assert count == 10
+
+
+def test_no_picture_is_drawn_for_nobody_nor_an_old_one_sent_as_new() -> None:
+    album = Album()
+    album.pictures.every(10.0)
+    album.desk.clock.now_s += 10.0
+    album.desk.errands.turn()
+    assert not album.sent, "no frame yet"
+    album.is_wanted = False
+    assert album.wait(50) == 0
+    album.is_wanted = True
+    assert album.wait(10) == 1
+    for _ in range(50):
+        album.desk.clock.now_s += 1.0
+        album.desk.errands.turn()
+    assert len(album.sent) == 1, "the camera is down"
+
+
 # ---- to a whole site
 
 
@@ -237,6 +315,37 @@ def test_a_request_to_all_waits_its_share_of_the_spread() -> None:
     assert not desk.said
     desk.errands.turn(due_s)
     assert desk.statuses() == ["succeeded"]
+
+
+def test_a_request_to_all_that_comes_again_gets_the_same_answer_again() -> None:
+    desk = Desk()
+    for _ in range(2):
+        desk.ask_all("rebirth", "77", 600.0)
+        desk.clock.now_s += 601.0
+        desk.errands.turn()
+    assert desk.statuses() == ["succeeded", "succeeded"]
+    assert len(desk.births) == 1
+
+
+def test_a_flood_to_all_waits_within_bounds() -> None:
+    desk = Desk()
+    for number in range(MOST_SPREAD + 9):
+        desk.ask_all("diag", str(number), 600.0)
+    assert len(desk.errands._waiting) == MOST_SPREAD
+    desk.clock.now_s += 601.0
+    desk.errands.turn()
+    assert len(desk.said) == MOST_SPREAD
+    desk.ask_all("diag", "later", 600.0)
+    assert len(desk.errands._waiting) == 1, "there is room again"
+
+
+def test_a_command_whose_answer_is_yet_to_come_is_not_answered_twice(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.ask("restart", "9")
+    assert desk.statuses() == ["accepted", "running"]
+    desk.ask("restart", "9")
+    assert desk.statuses() == ["accepted", "running"]
+    assert len(desk.ended) == 1
 
 
 def test_shares_are_even_and_always_the_same() -> None:
@@ -508,3 +617,39 @@ def test_every_request_gets_one_outcome_whatever_is_repeated(asked: list[tuple[A
             outcomes.setdefault((answer.command.op, answer.command.id), set()).add(f"{answer.status} {answer.code}")
     assert set(outcomes) == {(op, name) for (op, name, _), _ in asked}
     assert all(len(said) == 1 for said in outcomes.values())
+
+
+def test_what_was_said_last_of_a_command_is_forgotten_last() -> None:
+    ledger = Ledger(None, lambda: 1000.0)
+    old = Command("restart", "old")
+    ledger.remember(Answer(old, "accepted"))
+    for number in range(MOST_ROWS - 1):
+        ledger.remember(Answer(Command("diag", str(number)), "succeeded"))
+    ledger.remember(Answer(old, "succeeded"))
+    ledger.remember(Answer(Command("diag", "one-more"), "succeeded"))
+    found = ledger.find(("restart", "old"))
+    assert found is not None
+    assert found.status == "succeeded"
+    assert ledger.find(("diag", "0")) is None
+
+
+def test_a_level_set_from_elsewhere_waits_for_the_end_of_the_one_that_was_asked_for() -> None:
+    desk = Desk()
+    levels = LogLevels("info", desk.levels.append, desk.errands, desk.clock)
+    levels(Command("loglevel", "1"), operation.LogLevel(level="debug", for_s=60.0))
+    levels.set("warning")
+    assert desk.levels == ["debug"]
+    desk.clock.now_s += 61.0
+    desk.errands.turn()
+    assert desk.levels == ["debug", "warning"]
+    levels.set("error")
+    assert desk.levels[-1] == "error"
+
+
+def test_a_budget_that_was_not_used_does_not_pile_up() -> None:
+    clock = Clock()
+    budget = Budget(clock, most=3, each_s=10.0)
+    clock.now_s += 1e6
+    assert [budget.take() for _ in range(5)] == [True, True, True, False, False]
+    clock.now_s += 10.0
+    assert [budget.take(), budget.take()] == [True, False]

@@ -91,6 +91,8 @@ CONTRADICTING = {
     "[model]\nmean = [nan]": "model.mean[0]: nan is no number to work with",
     '[camera]\nuri = "a\\u0000b"': "camera.uri: has a NUL character in it",
     '[model]\nclasses = ["a\\u0000b"]': "model.classes[0]: has a NUL character in it",
+    "[homeassistant]\nenabled = true\nsnapshot_s = 4.9": "homeassistant.snapshot_s: a picture each 5 s is the most",
+    "[homeassistant]\nsnapshot_s = 5": "homeassistant.snapshot_s: needs homeassistant.enabled",
     "[camera]\nreconnect_min_s = 9\nreconnect_max_s = 8": "camera.reconnect_min_s: is more than camera.reconnect_max_s",
     "[model]\nmean = [1, 2]": "model.mean: give one number, or three for three channels",
     "[model]\nstd = [1, 2]": "model.std: give one number, or three for three channels",
@@ -290,6 +292,8 @@ def mended(raw: dict[str, Any]) -> dict[str, Any]:
     counted = [zone["name"] for zone in raw.get("zones", []) if zone.get("mode", "include") in {"include", "count"}]
     raw.setdefault("detections", {})["zones"] = counted[:1]
     raw.setdefault("prometheus", {})["listen"] = ""
+    home = raw.setdefault("homeassistant", {})
+    home["snapshot_s"] = max(home["snapshot_s"], 5.0) if home.get("enabled") and home.get("snapshot_s") else 0.0
     heads = model.get("heads") or {}
     for item in heads.get("maps", ()):
         item |= {"rows": 1 + abs(item["rows"]) % 9, "cols": 1 + abs(item["cols"]) % 9}

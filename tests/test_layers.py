@@ -20,6 +20,7 @@ LEVELS = [
     {"bundle", "recalibrate", "bench", "doctor", "parity", "annotate", "embedded"},
     {"board"},
     {"telemetry", "presence", "prometheus", "commands", "desired", "remote"},
+    {"rules"},
     {"parts"},
     {"service"},
     {"check", "console"},

@@ -24,6 +24,9 @@ from tests.spools import P, StoredRig
 
 TCP_IP_BYTES = 52
 SEGMENT_BYTES = 1448
+ROOM = 0.85
+"""What a profile costs today leaves room for the fields of tomorrow."""
+
 SIMULATED_S = 2 * 3600.0
 MEDIANS_S = {"age": 0.062, "preprocess": 0.0005, "invoke": 0.055, "postprocess": 0.0007, "total": 0.057}
 
@@ -120,7 +123,7 @@ def bytes_a_day(profile: str, frames: int = 100) -> float:
 def test_a_day_costs_no_more_than_the_profile_promises(profile: str, budget: float, frames: int) -> None:
     cost = bytes_a_day(profile, frames)
     print(f"{profile}, {frames / 10:.0f} fps: {cost / 1e6:.2f} MB a day")  # noqa: T201
-    assert 0.3 * budget < cost <= budget
+    assert 0.3 * budget < cost <= ROOM * budget
 
 
 @pytest.mark.parametrize(("profile", "topic", "windows"), [("normal", "mb", 2), ("metered", "mb", 5)])

@@ -39,6 +39,7 @@ TOTALS = Totals(
     bytes_out={"state": 120},
     disk_bytes_written=9,
     disk_faults=1,
+    lost_at_restart={"m/perf": 3},
 )
 
 STANDING = Standing(4, 3, "failed", "bad-config", "out of range", "coco 1.0", "", {"log.level": "info"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 
 import msgspec
 import pytest
@@ -138,3 +139,19 @@ def test_percentile_is_within_the_sketch_accuracy(values: list[float], quantile:
     sketch = Sketch(offset=found.offset, counts=found.counts, zero=found.zero_count)
     true = sorted(values)[math.floor(quantile * (len(values) - 1))]
     assert percentile(sketch, quantile) == pytest.approx(true, rel=0.01001)
+
+
+@given(st.lists(seconds, min_size=1, max_size=40))
+def test_what_is_sent_is_as_exact_as_it_is_true_and_still_in_order(values: list[float]) -> None:
+    stored = row("m/perf", perf(values))
+    exact = msgspec.json.decode(stored.body, type=Perf).stages
+    sent = msgspec.json.decode(to_wire(stored), type=Perf).stages
+    for name, stage in sent.items():
+        assert stage.n == exact[name].n
+        assert stage.max_s == pytest.approx(exact[name].max_s, rel=0.0006)
+        assert stage.mean_s == pytest.approx(exact[name].mean_s, rel=0.0006)
+        for key in ("p50_s", "p90_s", "p99_s"):
+            assert getattr(stage, key) == pytest.approx(getattr(exact[name], key), rel=0.006)
+            assert len(Decimal(repr(getattr(stage, key))).normalize().as_tuple().digits) <= 4
+        if exact[name].p50_s <= exact[name].p90_s <= exact[name].p99_s <= exact[name].max_s:
+            assert stage.p50_s <= stage.p90_s <= stage.p99_s <= stage.max_s

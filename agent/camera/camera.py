@@ -85,6 +85,10 @@ class Camera:
         """Frames that nobody took, as in :meth:`status`, at the price of an attribute."""
         return self._feed.slot.dropped_total
 
+    def reconfigure(self, config: CameraConfig) -> None:
+        """Other limits for a frozen and a black picture from now on; nothing else of it. From any thread."""
+        self._feed.relimit(frozen_s=config.frozen_s, black_s=config.black_s, black_luma=config.black_luma)
+
     def start(self) -> None:
         """Open a recording here and now; let the thread open everything else, again and again if need be.
 

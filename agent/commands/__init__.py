@@ -10,6 +10,7 @@ from agent.commands.diag import Diag, Tail
 from agent.commands.errands import Errands
 from agent.commands.ledger import Ledger
 from agent.commands.operation import KINDS, Operation, offered
+from agent.commands.pictures import Pictures
 from agent.commands.small import LogLevels, Rebirth, Restart
 from agent.commands.snapshot import JPEG_BYTES, Snapshots, encode
 
@@ -24,6 +25,7 @@ __all__ = [
     "Ledger",
     "LogLevels",
     "Operation",
+    "Pictures",
     "Rebirth",
     "Restart",
     "Snapshots",

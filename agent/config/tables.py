@@ -233,17 +233,27 @@ class MqttConfig(Section, frozen=True, kw_only=True):
         Annotated[float, Meta(ge=0.0, le=3600.0)] | None,
         Meta(
             description="Windows are merged up to this length before they are sent; 0: sent as they are; "
-            "unset: by profile, 30 s to 60 s.",
+            "unset: by profile, 30 s to 90 s.",
             extra={"unit": "s"},
         ),
     ] = None
     keepalive_s: Annotated[
         Annotated[int, Meta(ge=5, le=3600)] | None,
         Meta(
-            description="Seconds of silence after which the broker calls us lost; unset: by profile, 30 to 240.",
+            description="Seconds of silence after which the broker calls us lost; unset: by profile, 35 to 240.",
             extra={"unit": "s"},
         ),
     ] = None
+    session_s: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=7 * 86_400,
+            description="How long the broker keeps commands for a board that is away; 0: not at all. "
+            "MQTT 3.1.1 knows no time: there it keeps them as long as it likes.",
+            extra={"unit": "s"},
+        ),
+    ] = 3600
     connect_timeout_s: Annotated[Positive, Meta(description="Deadline for one connection attempt.")] = 10.0
     reconnect_max_s: Annotated[Positive, Meta(description="Longest delay between two attempts (full jitter).")] = 120.0
     health_s: Annotated[

@@ -21,11 +21,13 @@ from agent.publish.publisher import Publisher
 from agent.publish.purge import purge
 from agent.publish.stamp import wall_clock
 from agent.publish.status import PublisherStatus
-from agent.publish.topics import BATCHES, TOPICS, decode, metric_dictionary, schemas
+from agent.publish.topics import BATCHES, IMAGE, RAW, TOPICS, decode, metric_dictionary, schemas
 
 __all__ = [
     "BATCHES",
+    "IMAGE",
     "INBOUND",
+    "RAW",
     "TOPICS",
     "HomePlan",
     "Publisher",

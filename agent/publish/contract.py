@@ -25,6 +25,9 @@ StateName = Literal["online", "degraded", "updating", "safe-mode", "offline", "l
 MetricKind = Literal["gauge", "counter", "sketch"]
 Scalar = str | int | float | bool | None
 
+Wish = Scalar | list[str] | dict[str, float]
+"""The value of a setting: a word, a figure, a list of names, or figures by name."""
+
 
 class Stamp(TypedDict):
     """The envelope's fields, ready to be given to a payload's constructor."""
@@ -57,6 +60,7 @@ class Totals(TypedDict):
     bytes_out: dict[str, int]
     disk_bytes_written: int
     disk_faults: int
+    lost_at_restart: dict[str, int]
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -180,6 +184,9 @@ class HealthCard(Envelope, frozen=True, kw_only=True):
     bytes_out: Annotated[dict[str, int], _metric("bytes", "counter", "MQTT bytes sent, by class.")]
     disk_bytes_written: Annotated[int, _metric("bytes", "counter", "Written to save what waits.")] = 0
     disk_faults: Annotated[int, _metric("1", "counter", "Times that the disk did not take or give it.")] = 0
+    lost_at_restart: Annotated[
+        dict[str, int], _metric("1", "counter", "What former starts had made and nobody has, by class.")
+    ] = {}
     fps: Annotated[float | None, _metric("1/s", "gauge", "Frames answered a second.")] = None
     rss_bytes: Annotated[int | None, _metric("bytes", "gauge", "Memory of the agent.")] = None
     soc_celsius: Annotated[float | None, _metric("Cel", "gauge", "The processor's temperature.")] = None
@@ -284,7 +291,7 @@ class Desired(Part, frozen=True, kw_only=True):
 
     rev: Annotated[int, Meta(ge=1, le=2**53, description="Rises with each change; an old or equal one is ignored.")]
     config: Annotated[
-        dict[str, Scalar], Meta(description="Settings by dotted name, over those of the file; all of them each time.")
+        dict[str, Wish], Meta(description="Settings by dotted name, over those of the file; all of them each time.")
     ] = {}
     sampling: Annotated[dict[str, Any] | None, Meta(description="Which frames to keep; not supported yet.")] = None
     bundle: Annotated[dict[str, Any] | None, Meta(description="Which model to run; not supported yet.")] = None
@@ -312,7 +319,7 @@ class Reported(Envelope, frozen=True, kw_only=True):
     error: Annotated[Fault | None, Meta(description="Why the newest was refused.")] = None
     bundle: Annotated[str | None, Meta(description="The model in use: name and version.")] = None
     previous: Annotated[str | None, Meta(description="The one before, that it can go back to.")] = None
-    config: Annotated[dict[str, Scalar], Meta(description="Settings in force over those of the file.")] = {}
+    config: Annotated[dict[str, Wish], Meta(description="Settings in force over those of the file.")] = {}
 
 
 class Alarm(Envelope, frozen=True, kw_only=True):
