@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from agent import __version__, bench, prometheus
+from agent import __version__, bench, prometheus, status
 from agent import config as settings
 from agent.board import device_id, ready_model, state_dir
 from agent.camera import Camera
@@ -15,8 +15,10 @@ from agent.camera import parse as parse_uri
 from agent.commands import offered
 from agent.config import Config
 from agent.desired import Overlay
-from agent.errors import AgentError, CameraError, ConfigError
+from agent.errors import AgentError, CameraError, ConfigError, UnavailableError
+from agent.local import Local, folder_of, runtime_folder
 from agent.measure import Meter, Sensors
+from agent.pacing import Pacing
 from agent.publish import HomePlan, Publisher, plan_home, wall_clock
 from agent.records import CameraStatus, FrameResult, Health, Identity, Sighting
 from agent.remote import Remote
@@ -37,7 +39,7 @@ class Parts:
         self.fresh: deque[Rules] = deque(maxlen=1)
         self.presence = self.rules.presence
         config = self.overlay.config
-        self.config, self.clock = config, clock
+        self.config, self.clock, self._folder = config, clock, folder
         self.overlay.bundle = f"{self.model.info.name} {self.model.info.version}".strip()
         for note in self.model.notes:
             log.warning("assumed: %s", note)
@@ -59,13 +61,24 @@ class Parts:
         self.publisher = make_publisher(config, self.remote, self._plan()) if config.mqtt.host else None
         self.remote.attach(self.publisher)
         self.exposition = prometheus.make(config, self.model, device_id(config), clock)
-        self.telemetry = Telemetry(config, self.sensors, self.publisher, self.camera.status, clock, on_card=self._show)
+        board = self.sensors.info().model
+        self.pacing = Pacing(config.governor, board, self.camera, self.publisher)
+        self.telemetry = Telemetry(
+            config,
+            self.sensors,
+            self.publisher,
+            self.camera.status,
+            clock,
+            on_card=self._show,
+            pace=lambda: self.pacing.pace,
+        )
 
     def __enter__(self) -> Parts:
-        if self.publisher is not None:
-            self.publisher.start()
-            self._say_birth()
+        self._listen()
         try:
+            if self.publisher is not None:
+                self.publisher.start()
+                self._say_birth()
             if self.exposition is not None:
                 self.exposition.start()
             self.camera.start()
@@ -80,6 +93,8 @@ class Parts:
 
     def __exit__(self, *_: object) -> None:
         self.camera.stop()
+        if self.remote.local is not None:
+            self.remote.local.stop()
         self.remote.stop()
         self.telemetry.stop()
         if self.exposition is not None:
@@ -88,7 +103,44 @@ class Parts:
             self.publisher.stop(deadline_s=3.0)
         self.remote.close()
 
+    def _listen(self) -> None:
+        """Opens the local socket; without a broker to quarrel over, a second agent works on without it."""
+        folder = folder_of(self._folder)
+        if folder is None:
+            return
+        local = Local(
+            folder,
+            take=self.remote.commands.take,
+            status=self._status,
+            clock=self.clock,
+            group=runtime_folder() is not None,
+            state=self._folder,
+        )
+        try:
+            local.start()
+        except UnavailableError as error:
+            if self.publisher is not None:
+                raise
+            log.warning("%s; nothing can be asked of this one", error)
+        except OSError as error:
+            log.warning("%s: no local socket (%s): nothing can be asked of this agent here", folder, error.strerror)
+        else:
+            self.remote.local = local
+
+    def _status(self) -> dict[str, Any]:
+        """What ``edge-agent status`` shows; called on the thread "local"."""
+        return status.tell(
+            version=__version__,
+            device=device_id(self.config),
+            site=self.config.device.site,
+            model=self.model.info,
+            runtime=self.model.detector.info,
+            health=self.telemetry.health(),
+            mqtt=self.publisher.status() if self.publisher is not None else None,
+        )
+
     def _show(self, health: Health) -> None:
+        self.pacing.take(health)
         if self.exposition is not None:
             self.exposition.take(health, self.publisher.status() if self.publisher is not None else None)
 

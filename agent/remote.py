@@ -29,6 +29,7 @@ from agent.commands import (
 )
 from agent.config import Config
 from agent.desired import Overlay
+from agent.local import Local
 from agent.publish import Publisher
 from agent.records import Answer, Desired, Labels
 
@@ -54,6 +55,7 @@ class Remote:
         benching: what the main thread is asked to measure.
         restart_asked: set when a command wants the process to end and be started again.
         snapshots: takes the newest result.
+        local: the socket for those on the board, where there is one.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Remote:
         self._clock = clock
         self._pictures: Pictures | None = None
         self._publisher: Publisher | None = None
+        self.local: Local | None = None
         self._tail = Tail()
         self._wishes: deque[Desired] = deque(maxlen=_MOST_WISHES)
         self._errands = Errands(clock)
@@ -90,13 +93,14 @@ class Remote:
         )
         operations: dict[str, Operation] = {
             "snapshot": self.snapshots,
-            "rebirth": Rebirth(say_birth, clock),
             "diag": Diag(facts, self._tail),
             "restart": Restart(self.restart_asked.set, lambda: self._ledger.is_lasting),
             "loglevel": self.levels,
             "bench": self.benching,
             "bench-result": BenchResults(folder),
         }
+        if config.mqtt.host:
+            operations["rebirth"] = Rebirth(say_birth, clock)
         self.commands = Commands(
             self._answer,
             operations,
@@ -162,7 +166,11 @@ class Remote:
         return pictures
 
     def _answer(self, answer: Answer) -> None:
-        if self._publisher is not None:
+        if self.local is not None:
+            self.local.answer(answer)  # also to whoever asked here for what was asked over MQTT already
+        if answer.command.is_local:
+            self.commands.delivered(answer.command.op, answer.command.id)
+        elif self._publisher is not None:
             self._publisher.answer(answer)
 
 

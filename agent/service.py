@@ -1,8 +1,8 @@
 """The service: builds the pipeline, owns its life, and says at the end what happened.
 
 Threads: ``main`` walks the frames; ``camera`` decodes and prepares them; ``telemetry`` reads slow sensors; ``mqtt``
-talks to the broker; ``writer`` writes annotated pictures when asked to. A thread that dies ends the process with a
-reason. The loop waits for none of them.
+talks to the broker; ``local`` answers on the local socket; ``writer`` does what was asked. A thread that dies ends the
+process with a reason, but for ``local`` and those that are started again. The loop waits for none of them.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from agent.config import Config
 from agent.measure import Sensors
 from agent.publish import Publisher
-from agent.records import BoardReading, CameraState, CameraStatus, Health, PerfReport, StageStats
+from agent.records import BoardReading, CameraState, CameraStatus, Health, Pace, PerfReport, StageStats
 
 ALARMS: dict[CameraState, str] = {
     "down": "camera",
@@ -54,6 +54,7 @@ class Telemetry:
         camera: the camera's status, called on this object's thread.
         clock: monotonic seconds.
         on_card: given a health card after each reading, on this object's thread.
+        pace: how many frames are taken.
     """
 
     def __init__(
@@ -65,10 +66,11 @@ class Telemetry:
         clock: Callable[[], float] = time.monotonic,
         *,
         on_card: Callable[[Health], None] | None = None,
+        pace: Callable[[], Pace] = Pace,
     ) -> None:
         self._config, self._sensors, self._publisher = config, sensors, publisher
         self._camera, self._clock = camera, clock
-        self._on_card = on_card
+        self._on_card, self._pace = on_card, pace
         self._begun_s = clock()
         self._blindness = Blindness()
         self._blindness.update("starting", self._begun_s)
@@ -147,7 +149,8 @@ class Telemetry:
         now_s = self._clock()
         with self._lock:
             blind_s = self._blindness.total_s(now_s)
-        return Health(now_s - self._begun_s, self._fps, self._camera(), self.reading, blind_s, self._stages)
+        uptime_s = now_s - self._begun_s
+        return Health(uptime_s, self._fps, self._camera(), self.reading, blind_s, self._stages, self._pace())
 
     def _run(self) -> None:
         while True:

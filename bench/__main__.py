@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from bench import compare, litert, memory, publish, render, start, street
+from bench import compare, governor, litert, memory, publish, render, start, street
 
 BENCHES: dict[str, Callable[[list[str]], None]] = {
     "street": street.main,
@@ -16,6 +16,7 @@ BENCHES: dict[str, Callable[[list[str]], None]] = {
     "litert": litert.main,
     "compare": compare.main,
     "growth": memory.growth,
+    "governor": governor.main,
 }
 SHORT = ("street", "start", "memory")
 """What ``make bench`` runs; ``growth`` takes ten minutes, ``compare`` forty."""

@@ -76,6 +76,6 @@ def test_figures_in_the_text_are_those_of_the_code() -> None:
 def test_every_option_on_the_page_exists_and_every_word_of_a_comparison_is_there() -> None:
     options = set(re.findall(r"(?<!-)--[a-z][a-z0-9-]+", PAGE))
     known = set(re.findall(r"--[a-z0-9-]+", edge_agent("bench", "--help", COLUMNS="200", TERM="dumb").stdout))
-    assert options - known == {"--anyway"}, "which is an option of compare"
+    assert options - known == {"--anyway", "--timeout"}, "which are options of compare and of ask"
     for word in ("slower", "faster", "same", "cannot tell"):
         assert f"`{word}`" in PAGE

@@ -190,6 +190,15 @@ def test_a_second_request_under_one_id_gets_the_same_answer_and_is_not_done_agai
     assert desk.statuses() == ["succeeded"] * 3, "one that waits is not answered twice"
 
 
+def test_who_asks_again_while_the_last_reply_is_said_is_not_taken_for_waiting() -> None:
+    desk = Desk()
+    seen: list[bool] = []
+    desk.commands._send = lambda answer: seen.append((answer.command.op, answer.command.id) in desk.commands._waiting)
+    desk.commands.take(Command("diag", "1"))
+    desk.errands.turn()
+    assert seen == [False]
+
+
 def test_a_picture_is_not_kept_for_a_second_asker() -> None:
     desk = Desk()
     noise = np.random.default_rng(1).integers(0, 256, (300, 300, 3)).astype(np.uint8)

@@ -74,4 +74,4 @@ def held_by(reason: str) -> str:
     """
     if not any(word in reason.lower() for word in ("busy", "in use", "another process")):
         return ""
-    return "; if the service has it, let the service measure: send it the command bench (docs/benchmark.md)"
+    return "; if the service has it, let the service measure: `edge-agent ask bench`, or the same over MQTT"

@@ -9,6 +9,7 @@ Every error becomes one line on stderr and the exit code of :mod:`agent.errors`;
     benching   bench
     sweeping   bench --sweep, --tune
     settings   config init, show, explain
+    local      status, ask
     broker     topics, mqtt purge
     options    what several of them share
 """

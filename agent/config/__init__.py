@@ -7,6 +7,7 @@ wrong type or range is refused with the key, the fault and what is allowed. Noth
 """
 
 from agent.config.explain import Setting, settings, template
+from agent.config.governor import GovernorConfig
 from agent.config.live import LIVE, not_live, overlaid
 from agent.config.load import convert, digest, load, override, parse, to_toml
 from agent.config.outlets import DetectionsConfig, HomeAssistantConfig, PrometheusConfig
@@ -28,6 +29,7 @@ __all__ = [
     "Config",
     "DetectionsConfig",
     "DeviceConfig",
+    "GovernorConfig",
     "HomeAssistantConfig",
     "LogConfig",
     "MeasureConfig",

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from agent.config.governor import GovernorConfig
 from agent.config.outlets import DetectionsConfig, HomeAssistantConfig, PrometheusConfig
 from agent.records import Heads
 
@@ -312,6 +313,7 @@ class Config(Section, frozen=True, kw_only=True):
     camera: Annotated[CameraConfig, Meta(description="Where frames come from.")] = CameraConfig()
     zones: Annotated[list[ZoneConfig], Meta(description="Named polygons.")] = []
     measure: Annotated[MeasureConfig, Meta(description="How telemetry is taken.")] = MeasureConfig()
+    governor: Annotated[GovernorConfig, Meta(description="Keeps the board from throttling.")] = GovernorConfig()
     mqtt: Annotated[MqttConfig, Meta(description="The broker.")] = MqttConfig()
     detections: Annotated[DetectionsConfig, Meta(description="What the camera sees, told.")] = DetectionsConfig()
     homeassistant: Annotated[HomeAssistantConfig, Meta(description="Announces the board.")] = HomeAssistantConfig()

@@ -23,6 +23,7 @@ SKETCH_ACCURACY = 0.01
 Clock = Literal["ok", "unsynced", "stepped"]
 StateName = Literal["online", "degraded", "updating", "safe-mode", "offline", "lost"]
 MetricKind = Literal["gauge", "counter", "sketch"]
+PaceName = Literal["paced", "slowest", "blind"]
 Scalar = str | int | float | bool | None
 
 Wish = Scalar | list[str] | dict[str, float]
@@ -197,6 +198,16 @@ class HealthCard(Envelope, frozen=True, kw_only=True):
     age_p99_s: Annotated[float | None, _metric("s", "gauge", "The same, 99th percentile.")] = None
     total_p50_s: Annotated[float | None, _metric("s", "gauge", "Work on a frame, newest window, median.")] = None
     total_p99_s: Annotated[float | None, _metric("s", "gauge", "The same, 99th percentile.")] = None
+    pace: Annotated[
+        PaceName | None,
+        Meta(
+            description="The thermal governor: paced, slowest (as few frames as allowed and still too hot), blind (no "
+            "temperature to go by); not there: all frames are taken."
+        ),
+    ] = None
+    pace_fps: Annotated[float | None, _metric("1/s", "gauge", "Frames a second that it allows at most.")] = None
+    pace_acted: Annotated[bool | None, Meta(description="It is done; else it is advice.")] = None
+    pace_reason: Annotated[str | None, Meta(description="Why, one sentence.")] = None
 
 
 class Sketch(Part, frozen=True, kw_only=True):

@@ -176,6 +176,7 @@ def therm(stamp: Stamp, reading: BoardReading) -> contract.Therm:
 def health(stamp: Stamp, card: Health, queue: contract.QueueCard, totals: contract.Totals) -> contract.HealthCard:
     """The last-value card, with what the publisher knows of itself."""
     age, total = card.stages.get("age"), card.stages.get("total")
+    pace = card.pace
     return contract.HealthCard(
         **stamp,
         uptime_s=_rounded(card.uptime_s, 1),
@@ -193,6 +194,10 @@ def health(stamp: Stamp, card: Health, queue: contract.QueueCard, totals: contra
         age_p99_s=_rounded(age.p99_s, 6) if age else None,
         total_p50_s=_rounded(total.p50_s, 6) if total else None,
         total_p99_s=_rounded(total.p99_s, 6) if total else None,
+        pace=None if pace.state == "free" else pace.state,
+        pace_fps=_optional(pace.fps, 2),
+        pace_acted=pace.is_acted if pace.fps is not None else None,
+        pace_reason=None if pace.state == "free" else _text(pace.why),
     )
 
 

@@ -7,6 +7,7 @@ frame pixels; pixels are BGR, as OpenCV gives them. Checked when made where a wr
 from agent.records.arrays import FloatArray, IntArray, Pixels, Tensor
 from agent.records.frame import CameraState, CameraStatus, Detections, Frame, FrameResult, Labels, Placement, StageTimes
 from agent.records.model import MOST_ANCHORS, AnchorMap, Heads, ModelCard, ModelInfo, Outputs, RuntimeInfo, TensorSpec
+from agent.records.pace import Heat, Pace, PaceState
 from agent.records.presence import Box, Sighting
 from agent.records.telemetry import (
     Answer,
@@ -42,12 +43,15 @@ __all__ = [
     "FrameResult",
     "Heads",
     "Health",
+    "Heat",
     "Identity",
     "IntArray",
     "Labels",
     "ModelCard",
     "ModelInfo",
     "Outputs",
+    "Pace",
+    "PaceState",
     "PerfReport",
     "Pixels",
     "Placement",

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from agent.records.frame import CameraStatus
 from agent.records.model import ModelInfo, RuntimeInfo
+from agent.records.pace import Pace
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +150,7 @@ class Health:
     board: BoardReading
     blind_s: float
     stages: dict[str, StageStats] = field(default_factory=dict)
+    pace: Pace = field(default_factory=Pace)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +176,7 @@ class Command:
         args: what the operation takes; None when the request was no request.
         to_all: it was sent to every board of the site.
         spread_s: seconds over which the boards of a site spread; None when the request does not say.
+        is_local: it was asked on the board itself, and is answered there.
     """
 
     op: str
@@ -182,6 +185,7 @@ class Command:
     args: dict[str, Any] | None = field(default_factory=dict)
     to_all: bool = False
     spread_s: float | None = None
+    is_local: bool = False
 
 
 @dataclass(frozen=True, slots=True)
