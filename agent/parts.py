@@ -7,15 +7,16 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from agent import __version__, prometheus, status
+from agent import __version__, bench, prometheus, status
 from agent import config as settings
 from agent.board import device_id, ready_model, state_dir
 from agent.camera import Camera
+from agent.camera import parse as parse_uri
 from agent.commands import offered
 from agent.config import Config
 from agent.desired import Overlay
 from agent.diary import Diary
-from agent.errors import AgentError, ConfigError, UnavailableError
+from agent.errors import AgentError, CameraError, ConfigError, UnavailableError
 from agent.local import Local, folder_of, runtime_folder
 from agent.measure import Meter, Sensors
 from agent.pacing import Pacing
@@ -60,6 +61,7 @@ class Parts:
             overlay=self.overlay,
             clock=clock,
             wall=wall_clock,
+            is_throttled=self._is_throttled,
         )
         self.publisher = make_publisher(config, self.remote, self._plan()) if config.mqtt.host else None
         self.remote.attach(self.publisher)
@@ -215,6 +217,34 @@ class Parts:
             "sensors": lambda: self.telemetry.reading,
             "queue": lambda: self.publisher.status() if self.publisher else None,
         }
+
+    def benchmark(self, stop: Callable[[], bool]) -> None:
+        """Measure what a command asked for, between two frames; on the main thread. The service goes on after it."""
+        self.telemetry.absent("a benchmark runs, asked for by a command")
+        try:
+            self.remote.benching.turn(self._measure, stop, lambda: self.see(None))
+        finally:
+            self.camera.read(0.0)  # it may have waited since the begin
+            self.telemetry.back(self.camera.status())
+
+    def _measure(self, plan: bench.Plan, told: bench.Told) -> bench.Result:
+        own = bench.Setup(
+            self.config, plan, self.model, Sensors(self.config.measure, self.clock), told=told, clock=self.clock
+        )
+        return own.on_camera(self.camera) if plan.scenario == "camera" else own.on_frames(self._footage(plan.frames))
+
+    def _footage(self, count: int) -> bench.Footage:
+        """What the camera gives now, for as long as a start may take."""
+        until_s = self.clock() + self.config.camera.open_timeout_s + self.config.camera.stall_s
+        frames = bench.take(lambda: self.camera.read(max(0.0, until_s - self.clock())), count)
+        shown = parse_uri(self.config.camera.uri).shown
+        if not frames:
+            raise CameraError(f"camera {shown}: gave no frame to measure with; {self.camera.status().reason}")
+        return bench.Footage(frames, shown)
+
+    def _is_throttled(self) -> bool | None:
+        reading = self.telemetry.reading
+        return reading.thermal.throttled if reading is not None else None
 
     def see(self, result: FrameResult | None) -> None:
         """Tell what is there, when that is due; None: no frame came."""

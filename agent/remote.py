@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from agent.commands import (
+    Benching,
+    BenchResults,
     Commands,
     Diag,
     Errands,
@@ -47,8 +49,10 @@ class Remote:
         overlay: the settings in force.
         clock: monotonic seconds.
         wall: unix time in seconds.
+        is_throttled: the board is held back now.
 
     Attributes:
+        benching: what the main thread is asked to measure.
         restart_asked: set when a command wants the process to end and be started again.
         snapshots: takes the newest result.
         local: the socket for those on the board, where there is one.
@@ -66,6 +70,7 @@ class Remote:
         overlay: Overlay,
         clock: Callable[[], float],
         wall: Callable[[], float],
+        is_throttled: Callable[[], bool | None] = lambda: None,
     ) -> None:
         self.restart_asked = threading.Event()
         self.snapshots = Snapshots(labels)
@@ -80,11 +85,19 @@ class Remote:
         self._errands = Errands(clock)
         self._ledger = Ledger(folder if config.mqtt.host else None, wall)
         self.levels = LogLevels(config.log.level, _set_level, self._errands, clock)
+        self.benching = Benching(
+            self._progress,
+            self._finish,
+            is_throttled,
+            folder,
+        )
         operations: dict[str, Operation] = {
             "snapshot": self.snapshots,
             "diag": Diag(facts, self._tail),
             "restart": Restart(self.restart_asked.set, lambda: self._ledger.is_lasting),
             "loglevel": self.levels,
+            "bench": self.benching,
+            "bench-result": BenchResults(folder),
         }
         if config.mqtt.host:
             operations["rebirth"] = Rebirth(say_birth, clock)
@@ -134,6 +147,12 @@ class Remote:
         self._wishes.append(desired)  # when full, the oldest makes room
         if not is_full:
             self._errands.do(lambda: self._overlay.take(self._wishes.popleft()))
+
+    def _progress(self, answer: Answer) -> None:
+        self.commands.progress(answer)
+
+    def _finish(self, answer: Answer) -> None:
+        self.commands.finish(answer)
 
     def _make_pictures(self, publisher: Publisher) -> Pictures:
         pictures = Pictures(

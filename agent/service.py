@@ -133,6 +133,7 @@ class _Loop:
             self._parts.camera,
         )
         snapshots, see, answered = self._parts.remote.snapshots, self._parts.see, telemetry.answered
+        benching = self._parts.remote.benching
         ended = ""
         fresh = self._parts.fresh
         while not ended:
@@ -153,10 +154,15 @@ class _Loop:
             report = meter.window(camera.dropped_total)
             if report is not None:
                 telemetry.perf(report)
+            if benching.asked is not None:
+                self._parts.benchmark(self._is_over)
             ended = self._ended(idle=result is None)
         if not self._frames and not self._patient and ended == "seconds":
             self._refuse_blind_run()
         return self._summary(ended)
+
+    def _is_over(self) -> bool:
+        return self._stop.is_set() or self._parts.remote.restart_asked.is_set()
 
     def _ended(self, *, idle: bool) -> str:
         if self._stop.is_set():

@@ -63,6 +63,7 @@ class Telemetry:
         self._answered = self.vitals.answered
         self._alarm: str | None = None
         self._reason = ""
+        self._absent = ""
         self._fps: float | None = None
         self._stages: dict[str, StageStats] = {}
         self._health_due_s = self._begun_s
@@ -114,8 +115,10 @@ class Telemetry:
 
     def camera_changed(self, status: CameraStatus) -> None:
         """The camera's state changed: count blind seconds, raise or clear its alarm, say how we are."""
-        self.vitals.camera(status.state, self._clock())
         with self._lock:
+            if self._absent:
+                return  # who is absent looks at no picture; what the camera is like is asked again afterwards
+            self.vitals.camera(status.state, self._clock())
             alarm = ALARMS.get(status.state)
             before, self._alarm = self._alarm, alarm
             self._reason = status.reason if alarm else ""
@@ -128,6 +131,21 @@ class Telemetry:
         if alarm is not None:
             self._publisher.alarm(alarm, f"camera {status.state}: {status.reason}")
         self._say_state()
+
+    def absent(self, reason: str) -> None:
+        """From now on no frame is answered, on purpose: blind, and not for the camera's fault."""
+        self.vitals.absent("bench")
+        with self._lock:
+            self._absent = reason
+        if self._publisher is not None:
+            self._publisher.state("updating", reason)
+
+    def back(self, status: CameraStatus) -> None:
+        """Frames are answered again; ``status`` is the camera's."""
+        with self._lock:
+            self._absent = ""
+        self.vitals.absent(None)
+        self.camera_changed(status)
 
     def health(self) -> Health | None:
         """The last-value card; None before the first reading."""
@@ -142,7 +160,8 @@ class Telemetry:
         with self._lock:
             trouble = self._reason if self._alarm else self.vitals.trouble
             state: Literal["online", "degraded"] = "degraded" if self._alarm or trouble else "online"
-        if self._publisher is not None:
+            is_absent = bool(self._absent)
+        if self._publisher is not None and not is_absent:
             self._publisher.state(state, trouble)
 
     def _judge(self, reading: BoardReading) -> None:

@@ -18,7 +18,7 @@ from agent.config import MeasureConfig
 from agent.diary import Diary, Page
 from agent.measure import CALM_UPTIME_S, Blind, Episodes, Growth, Limit, Sensors, least_uptime_s
 from agent.publish import Publisher
-from agent.records import BoardReading, CameraState, Episode, Health, HoldCause, PerfReport
+from agent.records import BlindCause, BoardReading, CameraState, Episode, Health, HoldCause, PerfReport
 
 log = logging.getLogger("agent.vitals")
 
@@ -108,10 +108,10 @@ class Vitals:
         with self._lock:
             self._blind.camera(state, now_s)
 
-    def switching(self, is_switching: bool) -> None:
-        """A model begins to take another's place, or has done so; on any thread."""
+    def absent(self, cause: BlindCause | None) -> None:
+        """From now on no frame is answered, on purpose; None: frames are answered again. On any thread."""
         with self._lock:
-            self._blind.switching(is_switching, self._clock())
+            self._blind.absent(cause, self._clock())
 
     def perf(self, report: PerfReport) -> None:
         """One window of the pipeline; on the main thread."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from bench import governor, memory, publish, render, sensors, start, street
+from bench import compare, governor, litert, memory, publish, render, sensors, start, street
 
 BENCHES: dict[str, Callable[[list[str]], None]] = {
     "street": street.main,
@@ -14,11 +14,13 @@ BENCHES: dict[str, Callable[[list[str]], None]] = {
     "sensors": sensors.main,
     "start": start.main,
     "memory": memory.main,
+    "litert": litert.main,
+    "compare": compare.main,
     "growth": memory.growth,
     "governor": governor.main,
 }
 SHORT = ("street", "start", "memory")
-"""What ``make bench`` runs; ``growth`` takes ten minutes."""
+"""What ``make bench`` runs; ``growth`` takes ten minutes, ``compare`` forty."""
 
 
 def main() -> None:

@@ -21,6 +21,8 @@ from jsonschema import Draft202012Validator
 from agent.commands import (
     JPEG_BYTES,
     KINDS,
+    Benching,
+    BenchResults,
     Commands,
     Diag,
     Errands,
@@ -41,6 +43,7 @@ from agent.commands.budget import Budget
 from agent.commands.desk import MOST_SPREAD
 from agent.commands.diag import MOST_BYTES
 from agent.commands.ledger import FILE_NAME, MOST_ROWS
+from agent.errors import CameraError
 from agent.records import Answer, Command, Detections, Frame, FrameResult, Labels, StageTimes
 from tests.publish_fakes import Clock
 from tests.servers.mosquitto import wait_until
@@ -73,15 +76,19 @@ class Desk:
         self.births: list[float] = []
         self.levels: list[str] = []
         self.ended: list[str] = []
+        self.is_throttled: bool | None = None
         self.errands = SameThread(self.clock)
         self.ledger = Ledger(folder, self.clock.wall)
         self.snapshots = Snapshots(Labels({0: "cat"}))
         self.tail = Tail()
+        self.benching = Benching(self.progress, self.finish, lambda: self.is_throttled, folder)
         standard: dict[str, Operation] = {
             "snapshot": self.snapshots,
             "rebirth": Rebirth(lambda: self.births.append(self.clock.now_s), self.clock),
             "diag": Diag({"board": lambda: {"cores": 4}}, self.tail),
             "restart": Restart(lambda: self.ended.append("ended"), lambda: self.ledger.is_lasting),
+            "bench": self.benching,
+            "bench-result": BenchResults(folder),
             "loglevel": LogLevels("info", self.levels.append, self.errands, self.clock),
         }
         self.commands = Commands(
@@ -93,6 +100,21 @@ class Desk:
             clock=self.clock,
             wall=self.clock.wall,
         )
+
+    def progress(self, answer: Answer) -> None:
+        self.commands.progress(answer)
+
+    def finish(self, answer: Answer) -> None:
+        self.commands.finish(answer)
+
+    def main_thread(self) -> None:
+        """What a benchmark was asked for is done, and fails: there is no camera here."""
+
+        def measure(*_: object) -> Any:
+            raise CameraError("no camera")
+
+        self.benching.turn(measure, lambda: False, lambda: None)
+        self.errands.turn()
 
     def ask(self, op: str, name: str = "1", args: Any = None) -> Answer:
         """The last reply to a request."""
@@ -595,7 +617,9 @@ def test_every_request_gets_one_outcome_whatever_is_repeated(asked: list[tuple[A
         desk.commands.take(Command(op, name, args=args))
         if turns:
             desk.errands.turn()
+            desk.main_thread()
     desk.errands.turn()
+    desk.main_thread()
     outcomes: dict[tuple[str, str], set[str]] = {}
     for answer in desk.said:
         if answer.status in FINAL:

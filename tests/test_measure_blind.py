@@ -118,8 +118,8 @@ def test_a_camera_that_fails_while_the_model_hangs_is_counted_once() -> None:
 
 def test_a_model_switch_and_the_end_of_a_file() -> None:
     blind = awake()
-    blind.switching(True, 110.0)
-    blind.switching(False, 112.5)
+    blind.absent("switch", 110.0)
+    blind.absent(None, 112.5)
     blind.camera("ended", 120.0)
     blind.check(5, 400.0)
     assert blind.totals(400.0) == {"start": 1.0, "switch": 2.5}
@@ -154,7 +154,7 @@ def test_blind_time_never_shrinks_and_never_outruns_the_clock(steps: list[tuple[
             frames += count
             blind.check(frames, now_s)
         elif what.startswith("switch"):
-            blind.switching(what == "switch", now_s)
+            blind.absent("switch" if what == "switch" else None, now_s)
         else:
             blind.camera(what, now_s)  # type: ignore[arg-type]
         before = blind.totals(now_s)

@@ -1,4 +1,4 @@
-"""Generated files: settings and knobs as pages of ``docs/``, ``asyncapi.json`` from the MQTT contract.
+"""Generated files: settings, knobs and a benchmark's schema in ``docs/``, ``asyncapi.json`` from the MQTT contract.
 
 ``python -m tools.reference`` writes them, ``--check`` says which are stale and changes nothing.
 """
@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 from typing import get_args, get_type_hints
 
+from agent import bench
 from agent.config import Config, Setting, settings
 from agent.publish import asyncapi
 from tools import knobs_page
@@ -65,7 +67,16 @@ def _table(rows: Iterable[Setting]) -> list[str]:
     return lines
 
 
-PAGES = {"settings.md": settings_page, "rendered-camera.md": knobs_page.page}
+def schema_page() -> str:
+    """``docs/bench-result.schema.json``."""
+    return json.dumps(bench.schema(), indent=2) + "\n"
+
+
+PAGES = {
+    "settings.md": settings_page,
+    "rendered-camera.md": knobs_page.page,
+    "bench-result.schema.json": schema_page,
+}
 SHIPPED = {asyncapi.FILE_NAME: asyncapi.text}
 """What lies in the package itself."""
 

@@ -6,6 +6,8 @@ Every error becomes one line on stderr and the exit code of :mod:`agent.errors`;
 
     entry      puts the commands together; ``main``
     running    run, detect, check
+    benching   bench
+    sweeping   bench --sweep, --tune
     settings   config init, show, explain
     local      status, ask
     broker     topics, mqtt purge

@@ -4,6 +4,7 @@
 ``operation`` is the list, and the rest are the operations themselves.
 """
 
+from agent.commands.benching import Benching, BenchResults
 from agent.commands.desk import Commands, share
 from agent.commands.diag import Diag, Tail
 from agent.commands.errands import Errands
@@ -16,6 +17,8 @@ from agent.commands.snapshot import JPEG_BYTES, Snapshots, encode
 __all__ = [
     "JPEG_BYTES",
     "KINDS",
+    "BenchResults",
+    "Benching",
     "Commands",
     "Diag",
     "Errands",

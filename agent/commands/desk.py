@@ -94,6 +94,14 @@ class Commands:
         if self._ledger.is_kept((op, name)):
             self._ledger.delivered((op, name))
 
+    def progress(self, answer: Answer) -> None:
+        """How far something is that lasts; from any thread."""
+        self._errands.do(lambda: self._say(answer))
+
+    def finish(self, answer: Answer) -> None:
+        """The last reply to what its operation left for later; from any thread."""
+        self._errands.do(lambda: self._finish(answer))
+
     def _take_turn(self, command: Command) -> None:
         with self._taking:
             self._spreading.discard(key_of(command))

@@ -3,13 +3,15 @@
 ``sketch`` a histogram that adds up; ``meter`` per-frame times into windows (main thread); ``sensors`` everything slow
 (telemetry thread), from ``process``, ``cgroup``, ``thermal``, ``cooling``, ``pi`` (by ``mailbox``) and ``board``, which
 read by ``files``, each with a deadline (``aside``). What is made of the readings is judged by plain objects: ``blind``,
-``episodes``, ``growth``, ``limit``.
+``episodes``, ``growth``, ``limit``. ``load`` and ``energy`` are for the benchmark: who else ran, and what it cost.
 """
 
 from agent.measure.blind import Blind
+from agent.measure.energy import EnergyMeter
 from agent.measure.episodes import Episodes
 from agent.measure.growth import Growth
 from agent.measure.limit import CALM_UPTIME_S, Limit, least_uptime_s
+from agent.measure.load import Load, read_load
 from agent.measure.meter import Meter
 from agent.measure.sensors import Sensors
 from agent.measure.sketch import Sketch
@@ -17,11 +19,14 @@ from agent.measure.sketch import Sketch
 __all__ = [
     "CALM_UPTIME_S",
     "Blind",
+    "EnergyMeter",
     "Episodes",
     "Growth",
     "Limit",
+    "Load",
     "Meter",
     "Sensors",
     "Sketch",
     "least_uptime_s",
+    "read_load",
 ]

@@ -13,6 +13,7 @@ frozen     the same picture over and over
 black      a black picture
 invoke     no answer comes though frames do, or the main thread does not come back: from its last sign of life
 switch     a model takes another's place
+bench      a benchmark has the model and the camera
 =========  =====================================================================================
 """
 
@@ -47,7 +48,7 @@ class Blind:
         self._cause: BlindCause | None = "start"
         self._since_s = now_s
         self._camera: CameraState = "starting"
-        self._is_switching = False
+        self._absent: BlindCause | None = None
         self._has_answered = False
         self._answer_s = self._seen_answer_s = now_s
         self._idle_s = now_s
@@ -72,9 +73,9 @@ class Blind:
         self._camera = state
         self._settle(now_s)
 
-    def switching(self, is_switching: bool, now_s: float) -> None:
-        """A model begins to take another's place, or has done so."""
-        self._is_switching = is_switching
+    def absent(self, cause: BlindCause | None, now_s: float) -> None:
+        """From now on no frame is answered, on purpose; None: frames are answered again."""
+        self._absent = cause
         self._settle(now_s)
 
     def check(self, frames_total: int, now_s: float) -> None:
@@ -128,8 +129,8 @@ class Blind:
         self._go(cause, max(begun_s, self._since_s) if cause == "invoke" != self._cause else now_s)
 
     def _judge(self, now_s: float, *, has_frames: bool | None) -> BlindCause | None:
-        if self._is_switching:
-            return "switch"
+        if self._absent is not None:
+            return self._absent
         of_camera = _OF_CAMERA.get(self._camera)
         if of_camera is not None and (self._has_answered or self._camera != "starting"):
             return of_camera

@@ -10,7 +10,7 @@ HoldCause = Literal["under-voltage", "frequency-cap", "throttled", "soft-limit"]
 
 HOLD_CAUSES: tuple[HoldCause, ...] = ("under-voltage", "frequency-cap", "throttled", "soft-limit")
 
-BlindCause = Literal["start", "restart", "reboot", "camera", "frozen", "black", "invoke", "switch"]
+BlindCause = Literal["start", "restart", "reboot", "camera", "frozen", "black", "invoke", "switch", "bench"]
 """Why there was no answer: see :mod:`agent.measure.blind`."""
 
 
