@@ -59,8 +59,27 @@ class Model:
         return self.postprocess(outputs, self.preprocess.place(*pixels.shape[:2]))
 
 
-def load_model(config: Config, *, name: str = "", version: str = "") -> Model:
-    """Read, prove in a child process, and load the model that the settings name.
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All of a model but its interpreter: what can be known before anything untrusted runs.
+
+    Attributes:
+        anchors: how many its heads lay out; None for a model that decodes its own boxes.
+    """
+
+    name: str
+    version: str
+    path: Path
+    card: ModelCard
+    labels: Labels
+    preprocess: Preprocessor
+    postprocess: Postprocessor
+    num_classes: int | None
+    anchors: int | None
+
+
+def plan_model(config: Config, *, name: str = "", version: str = "") -> Plan:
+    """Read the model that the settings name, and run nothing of it.
 
     Args:
         config: its ``model.path`` names the file.
@@ -70,7 +89,6 @@ def load_model(config: Config, *, name: str = "", version: str = "") -> Model:
     Raises:
         ConfigError: no model is named, or a setting contradicts the model.
         ModelError: the file is damaged or no detector.
-        UnavailableError: the runtime or the delegate is not there.
     """
     if not config.model.path:
         raise ConfigError(
@@ -87,20 +105,34 @@ def load_model(config: Config, *, name: str = "", version: str = "") -> Model:
         num_classes=num_classes,
         offset=config.model.label_offset,
     )
-    # Everything that reads settings comes before the child process: a wrong setting should be told at once.
     preprocess = Preprocessor(card, config.model, config.zones)
-    postprocess = Postprocessor(
-        config.model, labels, config.zones, heads=heads, anchors=anchors(heads) if heads else None
-    )
+    laid_out = anchors(heads) if heads else None
+    postprocess = Postprocessor(config.model, labels, config.zones, heads=heads, anchors=laid_out)
+    count = None if laid_out is None else len(laid_out)
+    return Plan(name or path.stem, version, path, card, labels, preprocess, postprocess, num_classes, count)
+
+
+def load_model(config: Config, *, name: str = "", version: str = "") -> Model:
+    """Read, prove in a child process, and load the model that the settings name; arguments of :func:`plan_model`.
+
+    Raises:
+        ConfigError: no model is named, or a setting contradicts the model.
+        ModelError: the file is damaged or no detector.
+        UnavailableError: the runtime or the delegate is not there.
+    """
+    # Everything that reads settings comes before the child process: a wrong setting should be told at once.
+    plan = plan_model(config, name=name, version=version)
+    path, card = plan.path, plan.card
     backend = choose_backend(config.runtime.backend)
     prove(path, card, config.runtime)
     detector = Detector(path, card, backend, config.runtime)
     given = detector.warm()
-    if heads is not None and given != len(anchors(heads)):
-        raise ConfigError(f"model.heads: lays out {len(anchors(heads))} anchors, but {path} has {given}")
-    card = replace(card, num_classes=num_classes)
-    notes = _notes(preprocess, labels, card)
-    return Model(_info(card, name or path.stem, version), path, card, labels, detector, preprocess, postprocess, notes)
+    if plan.anchors is not None and given != plan.anchors:
+        raise ConfigError(f"model.heads: lays out {plan.anchors} anchors, but {path} has {given}")
+    card = replace(card, num_classes=plan.num_classes)
+    notes = _notes(plan.preprocess, plan.labels, card)
+    info = _info(card, plan.name, plan.version)
+    return Model(info, path, card, plan.labels, detector, plan.preprocess, plan.postprocess, notes)
 
 
 def _info(card: ModelCard, name: str, version: str) -> ModelInfo:
