@@ -6,15 +6,19 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 from typing import get_args, get_type_hints
 
+import msgspec
+
 from agent.config import Config, Setting, settings
+from agent.doctor import Diagnosis
 from agent.publish import asyncapi
-from tools import knobs_page
+from tools import doctor_page, knobs_page
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -65,7 +69,16 @@ def _table(rows: Iterable[Setting]) -> list[str]:
     return lines
 
 
-PAGES = {"settings.md": settings_page, "rendered-camera.md": knobs_page.page}
+def _schema(record: type) -> str:
+    return json.dumps(msgspec.json.schema(record), indent=1) + "\n"
+
+
+PAGES = {
+    "settings.md": settings_page,
+    "rendered-camera.md": knobs_page.page,
+    "doctor.md": doctor_page.page,
+    "schemas/doctor.json": lambda: _schema(Diagnosis),
+}
 SHIPPED = {asyncapi.FILE_NAME: asyncapi.text}
 """What lies in the package itself."""
 
@@ -82,6 +95,7 @@ def main(arguments: list[str] | None = None) -> int:
     stale = [path for path, make in files.items() if not _same(path, make())]
     for path in stale:
         if not asked.check:
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(files[path](), encoding="utf-8")
         sys.stdout.write(f"{path}: {'is stale; run make docs' if asked.check else 'written'}\n")
     return 1 if asked.check and stale else 0

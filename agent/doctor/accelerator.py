@@ -35,7 +35,7 @@ OLD_LIBRARY = Trap(
 USB_2 = Trap(
     "coral-usb-2",
     "warning",
-    "On USB 2 an invoke takes about four times as long.",
+    "On USB 2 an invoke takes three to four times as long (docs/coral.md).",
     "Use a blue (USB 3) port and the Coral's own cable; on a Pi 3 or Zero there is none.",
 )
 RAW = Trap(

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.config import Config
-from agent.measure import host
+from agent.measure import disk, host
 from agent.publish import wall_clock
 
 PACKAGES = ("ai-edge-litert", "tflite-runtime", "numpy", "opencv-python", "opencv-python-headless", "picamera2")
@@ -43,6 +43,7 @@ class Scene:
         groups: names of this process's groups.
         can_open: whether a device may be read and written.
         kernel_synced: see :func:`agent.measure.host.kernel_clock_synced`.
+        space: room in the file system of a folder.
         library: where a shared library is, by name; None when the loader does not find it.
         run: what a command prints, or None when there is no such command.
         prove: tries the model once in a child process, and says how that went in a sentence; raises as it does.
@@ -63,6 +64,7 @@ class Scene:
     groups: frozenset[str] = frozenset()
     can_open: Callable[[Path], bool] = lambda path: path.exists()
     kernel_synced: Callable[[], bool | None] = lambda: None
+    space: Callable[[Path], disk.Space | None] = disk.space
     library: Callable[[str], str | None] = lambda _: None
     run: Callable[[Sequence[str]], str | None] = lambda _: None
     prove: Callable[[], str] | None = None

@@ -63,7 +63,7 @@ def state(scene: Scene) -> Iterator[Finding]:
     if scene.state is None:
         yield NO_STATE.found("the state folder cannot be written")
         return
-    room = disk.space(scene.state)
+    room = scene.space(scene.state)
     if room is None:
         return
     told = f"{room.free_bytes / 2**30:.1f} GiB free ({room.free_share:.0%}) under {scene.state}"
