@@ -14,6 +14,7 @@ from agent.config import Config
 from agent.desired import Overlay
 from agent.errors import AgentError
 from agent.measure import Meter, Sensors
+from agent.parity import make_canary
 from agent.presence import Presence
 from agent.publish import HomePlan, Publisher, plan_home, wall_clock
 from agent.records import CameraStatus, FrameResult, Health, Identity
@@ -53,6 +54,7 @@ class Parts:
         )
         home = plan_home(config, self.model.labels, self.presence.zones if self.presence else ())
         self.publisher = make_publisher(config, self.remote, home) if config.mqtt.host else None
+        self.canary = make_canary(config, self.model.labels, self.publisher, clock)
         self.exposition = prometheus.make(config, self.model, device_id(config), clock)
         self.telemetry = Telemetry(config, self.sensors, self.publisher, self.camera.status, clock, on_card=self._show)
 
@@ -70,11 +72,15 @@ class Parts:
         self.telemetry.start()
         if self.overlay.is_active:
             self.remote.levels.set(self.config.log.level)
+        if self.canary is not None:
+            self.canary.start()
         self.remote.start(self.publisher, self._apply)
         return self
 
     def __exit__(self, *_: object) -> None:
         self.camera.stop()
+        if self.canary is not None:
+            self.canary.stop()
         self.remote.stop()
         self.telemetry.stop()
         if self.exposition is not None:
@@ -123,6 +129,8 @@ class Parts:
 
     def see(self, result: FrameResult | None) -> None:
         """Tell what is there, when that is due; None: no frame came."""
+        if self.canary is not None and result is not None:
+            self.canary.offer(result)
         sighting = self.presence.look(result, self.clock()) if self.presence is not None else None
         if sighting is not None and self.publisher is not None:
             self.publisher.detections(sighting)

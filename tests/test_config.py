@@ -284,6 +284,7 @@ def mended(raw: dict[str, Any]) -> dict[str, Any]:
     for name in ("cert_file", "key_file", "password_file"):
         mqtt[name] = "x"
     mqtt["username"] = "x"
+    raw.setdefault("parity", {}).pop("every_s", None)
     mqtt["host"] = mqtt.get("host", "").replace("/", "")
     for number, zone in enumerate(raw.get("zones", [])):
         zone["name"] += str(number)

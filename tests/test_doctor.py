@@ -334,7 +334,7 @@ class TestCommand:
 
     def test_a_delegate_that_hangs_in_invoke_is_a_finding(self, delegates: Delegates, tmp_path: Path) -> None:
         path = tmp_path / "agent.toml"
-        runtime = f'delegate = "{delegates.whole}"\ndelegate_options = {{ do = "hang-invoke" }}\nprove_timeout_s = 3'
+        runtime = f'delegate = "{delegates.whole}"\ndelegate_options = {{ do = "hang-invoke" }}\nprove_timeout_s = 1.5'
         path.write_text(f"[runtime]\n{runtime}\n")
         ended = edge_agent("doctor", "--config", path)
         assert "PROBLEM delegate-hangs" in ended.stdout, ended.stdout

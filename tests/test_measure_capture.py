@@ -204,6 +204,7 @@ class TestArchive:
         with pytest.raises(StorageError):
             write_archive(Path("/proc/board.tar.gz"), capture(TREES / "pc"), replace(DIAGNOSIS))
 
+    @pytest.mark.slow
     def test_by_the_command(self, tmp_path: Path) -> None:
         target = tmp_path / "board.tar.gz"
         ended = edge_agent("doctor", "--capture", target)
@@ -213,5 +214,7 @@ class TestArchive:
             bench = json.load(archive.extractfile("bench.json"))  # type: ignore[arg-type]
         assert bench["frames"] == 64
         assert bench["stages"]["invoke"]["p50_s"] > 0
+
+    def test_into_a_folder_that_is_not_there_is_refused_before_the_work(self, tmp_path: Path) -> None:
         refused = edge_agent("doctor", "--capture", tmp_path / "gone" / "board.tar.gz")
         assert (refused.returncode, refused.stderr.count("\n")) == (74, 1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import groupby
 from pathlib import Path
 from typing import get_args, get_type_hints
@@ -17,6 +17,7 @@ import msgspec
 
 from agent.config import Config, Setting, settings
 from agent.doctor import Diagnosis
+from agent.parity import Comparison
 from agent.publish import asyncapi
 from tools import doctor_page, knobs_page
 
@@ -73,13 +74,14 @@ def _schema(record: type) -> str:
     return json.dumps(msgspec.json.schema(record), indent=1) + "\n"
 
 
-PAGES = {
+PAGES: dict[str, Callable[[], str]] = {
     "settings.md": settings_page,
     "rendered-camera.md": knobs_page.page,
     "doctor.md": doctor_page.page,
     "schemas/doctor.json": lambda: _schema(Diagnosis),
+    "schemas/parity.json": lambda: _schema(Comparison),
 }
-SHIPPED = {asyncapi.FILE_NAME: asyncapi.text}
+SHIPPED: dict[str, Callable[[], str]] = {asyncapi.FILE_NAME: asyncapi.text}
 """What lies in the package itself."""
 
 

@@ -7,6 +7,7 @@ Every error becomes one line on stderr and the exit code of :mod:`agent.errors`;
     entry      puts the commands together; ``main``
     running    run, detect, check
     health     doctor
+    parity     parity
     settings   config init, show, explain
     broker     topics, mqtt purge
     options    what several of them share

@@ -93,11 +93,13 @@ def _prover(settings: Config) -> Callable[[], str]:
 def _capture(settings: Config, diagnosis: Diagnosis, target: Path) -> None:
     from agent.doctor import write_archive
     from agent.doctor.short_bench import short_bench
-    from agent.errors import AgentError
+    from agent.errors import AgentError, StorageError
     from agent.measure.capture import capture
 
     if target.is_dir():
         raise typer.BadParameter(f"{target} is a folder; name a file, such as {target / 'board.tar.gz'}")
+    if not target.absolute().parent.is_dir():
+        raise StorageError(f"{target}: cannot be written: there is no folder {target.parent}")
     bench = None
     try:
         bench = short_bench(settings)

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from agent.config.outlets import DetectionsConfig, HomeAssistantConfig, PrometheusConfig
+from agent.config.parity import ParityConfig
 from agent.records import Heads
 
 Seconds = Annotated[float, Meta(ge=0.0, extra={"unit": "s"})]
@@ -302,6 +303,7 @@ class Config(Section, frozen=True, kw_only=True):
     camera: Annotated[CameraConfig, Meta(description="Where frames come from.")] = CameraConfig()
     zones: Annotated[list[ZoneConfig], Meta(description="Named polygons.")] = []
     measure: Annotated[MeasureConfig, Meta(description="How telemetry is taken.")] = MeasureConfig()
+    parity: Annotated[ParityConfig, Meta(description="A second way of running the model.")] = ParityConfig()
     mqtt: Annotated[MqttConfig, Meta(description="The broker.")] = MqttConfig()
     detections: Annotated[DetectionsConfig, Meta(description="What the camera sees, told.")] = DetectionsConfig()
     homeassistant: Annotated[HomeAssistantConfig, Meta(description="Announces the board.")] = HomeAssistantConfig()
