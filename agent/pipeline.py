@@ -7,6 +7,7 @@ nothing from this loop (0.4 ms a frame: docs/performance.md).
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -32,6 +33,8 @@ from agent.records import (
     Placement,
     StageTimes,
 )
+
+log = logging.getLogger("agent.service")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +133,20 @@ def load_model(config: Config, *, name: str = "", version: str = "") -> Model:
     if plan.anchors is not None and given != plan.anchors:
         raise ConfigError(f"model.heads: lays out {plan.anchors} anchors, but {path} has {given}")
     card = replace(card, num_classes=plan.num_classes)
+    _warn_of_lost_class(plan, config.runtime.num_threads)
     notes = _notes(plan.preprocess, plan.labels, card)
     info = _info(card, plan.name, plan.version)
     return Model(info, path, card, plan.labels, detector, plan.preprocess, plan.postprocess, notes)
+
+
+def _warn_of_lost_class(plan: Plan, num_threads: int) -> None:
+    lost = plan.card.lost_class(num_threads)
+    if lost is not None:
+        log.warning(
+            "runtime.num_threads = %d: the runtime loses every %r of this model (regular suppression in the graph, "
+            "tensorflow issue 56058); set 1, or %d and more",
+            *(num_threads, plan.labels.name(lost), plan.num_classes),
+        )
 
 
 def _info(card: ModelCard, name: str, version: str) -> ModelInfo:

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from agent.config import convert
-from agent.doctor import CHECKS, Check, Diagnosis, Finding, Scene, examine, schema, text
+from agent.doctor import CHECKS, Check, Diagnosis, Finding, Scene, Tried, examine, schema, text
 from agent.doctor.accelerator import packaged
 from agent.errors import ModelError, UnavailableError
 from agent.measure import disk, host
@@ -248,11 +248,17 @@ Status: install ok installed\nDescription: x\n more: text\nVersion: {version}\n\
         ],
     )
     def test_a_try_that_fails(self, root: Path, fault: Exception, delegate: str, trap: str) -> None:
-        def prove() -> str:
+        def prove() -> Tried:
             raise fault
 
         found = findings(scene(root, {"runtime": {"delegate": delegate}}, prove=prove), "delegate")
         assert found[trap].seen == str(fault)
+
+    def test_threads_that_lose_a_class(self, tmp_path: Path) -> None:
+        ended = edge_agent("doctor", "--bundle", "demo:", "--threads", 2, "--strict", "--json")
+        found = {item["id"]: item for item in json.loads(ended.stdout)["findings"]}
+        assert found["threads-lose-class"]["seen"] == "runtime.num_threads = 2: no washer is found"
+        assert found["delegate"]["severity"] == "ok"
 
 
 class TestExamination:

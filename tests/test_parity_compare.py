@@ -59,6 +59,8 @@ def test_two_threads_lose_a_class_of_a_graph_with_regular_suppression(demo: Conf
     assert found.verdict == "differs"
     assert [item.name for item in found.classes] == ["washer"]
     assert found.exit_code == 65
+    card = plan_side("one", demo).plan.card
+    assert [card.lost_class(threads) for threads in (1, 2, 3, 4, 5, 6, 7)] == [None, 2, 3, 4, 5, None, None]
 
 
 def test_another_threshold_shows_as_missed_boxes_and_is_said(demo: Config, frames: list[Pixels]) -> None:

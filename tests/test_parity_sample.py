@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.config import ParityConfig
 from agent.parity import FrameDiff, Tolerance, judge, match
 from agent.parity.record import Figures
 from agent.parity.sample import LEAST_BLOCKS, block_length, figures
@@ -123,6 +124,9 @@ class TestIntervals:
 class TestVerdict:
     def verdict(self, frames: list[FrameDiff]) -> str:
         return judge(figures(frames), Tolerance())[0]
+
+    def test_same_with_the_frames_that_the_canary_takes_by_default(self) -> None:
+        assert self.verdict([diff()] * ParityConfig().window) == "same"
 
     def test_same_only_with_enough_frames(self) -> None:
         assert self.verdict([diff()] * 1000) == "same"

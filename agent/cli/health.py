@@ -26,7 +26,7 @@ from agent.cli.options import (
 
 if TYPE_CHECKING:
     from agent.config import Config
-    from agent.doctor import Diagnosis
+    from agent.doctor import Diagnosis, Tried
 
 
 def doctor(
@@ -70,12 +70,13 @@ def doctor(
     raise typer.Exit(diagnosis.exit_code if strict else 0)
 
 
-def _prover(settings: Config) -> Callable[[], str]:
+def _prover(settings: Config) -> Callable[[], Tried]:
     """Tries the model that is named, else the embedded one: a delegate alone can be tried as well."""
 
-    def prove() -> str:
+    def prove() -> Tried:
         from agent.board import placed_model
         from agent.config import override
+        from agent.doctor import Tried
         from agent.infer import choose_backend, prove
         from agent.pipeline import plan_model
 
@@ -85,7 +86,9 @@ def _prover(settings: Config) -> Callable[[], str]:
         plan = plan_model(placed.config, name=placed.name, version=placed.version)
         proof = prove(plan.path, plan.card, placed.config.runtime)
         on = settings.runtime.delegate or "the CPU"
-        return f"{plan.name} ran once on {on} by {backend.name} {backend.version}, {proof.invoke_s * 1e3:.0f} ms"
+        seen = f"{plan.name} ran once on {on} by {backend.name} {backend.version}, {proof.invoke_s * 1e3:.0f} ms"
+        lost = plan.card.lost_class(settings.runtime.num_threads)
+        return Tried(seen, plan.labels.name(lost) if lost is not None else "")
 
     return prove
 

@@ -50,7 +50,7 @@ def parity(
     ] = None,
     other_threads: Annotated[int | None, typer.Option(min=1, help=f"Threads {_OTHER}.")] = None,
     other_delegate: Annotated[str | None, typer.Option(help=f"Delegate {_OTHER}; none: the CPU.")] = None,
-    frames: Annotated[int, typer.Option(min=1, help="At most so many frames.")] = 300,
+    frames: Annotated[int, typer.Option(min=1, help="At most so many frames.")] = 600,
     tolerance: Annotated[float, typer.Option(min=0, max=1, help="Share of boxes that one side alone may see.")] = 0.05,
     iou_tolerance: Annotated[float, typer.Option(min=0, max=1, help="Least mean overlap of pairs.")] = 0.9,
     score_tolerance: Annotated[float, typer.Option(min=0, max=1, help="Greatest mean score difference.")] = 0.03,

@@ -43,7 +43,7 @@ class ParityConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         ),
     ] = 30.0
     window: Annotated[int, Meta(ge=8, le=4096, description="The verdict is over so many frames, the newest ones.")] = (
-        256
+        512
     )
     tolerance: Annotated[
         float,

@@ -8,7 +8,7 @@ Starts nothing and changes nothing, but for one probe message to the broker.
 from agent.doctor.archive import write_archive
 from agent.doctor.examine import CHECKS, examine
 from agent.doctor.record import Check, Diagnosis, Finding, Trap
-from agent.doctor.scene import Scene, look_around
+from agent.doctor.scene import Scene, Tried, look_around
 from agent.doctor.show import json_text, schema, text
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Finding",
     "Scene",
     "Trap",
+    "Tried",
     "examine",
     "json_text",
     "look_around",

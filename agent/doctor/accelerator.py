@@ -78,6 +78,14 @@ REFUSED = Trap(
     "Follow the sentence; docs/models.md lists them all.",
     65,
 )
+LOST_CLASS = Trap(
+    "threads-lose-class",
+    "problem",
+    "A graph that suppresses class by class loses all objects of one class when it runs on more than one and fewer "
+    "threads than it has classes (tensorflow issue 56058; LiteRT 2.3.0 and tflite-runtime 2.14).",
+    "Set runtime.num_threads = 1, or export the model with raw heads or fast suppression.",
+    78,
+)
 ABSENT = Trap(
     "delegate-absent",
     "problem",
@@ -150,7 +158,12 @@ def delegate(scene: Scene) -> Iterator[Finding]:
         yield Finding("delegate", "note", "no model is configured, so that none was tried")
         return
     try:
-        yield fine("delegate", scene.prove())
+        tried = scene.prove()
+        yield fine("delegate", tried.seen)
+        if tried.lost:
+            yield LOST_CLASS.found(
+                f"runtime.num_threads = {scene.config.runtime.num_threads}: no {tried.lost} is found"
+            )
     except ModelError as error:
         yield _trap(str(error), has_delegate=bool(scene.config.runtime.delegate)).found(str(error))
     except (UnavailableError, ConfigError) as error:
@@ -168,5 +181,5 @@ def _trap(message: str, *, has_delegate: bool) -> Trap:
 CHECKS = (
     Check("coral", "Coral", device, (NO_DEVICE, CLOSED, RAW, USB_2, NO_DRIVER)),
     Check("coral-library", "The Coral's library", library, (NO_LIBRARY, OLD_LIBRARY)),
-    Check("delegate", "Model and delegate, tried once", delegate, (CRASH, HANGS, REFUSED, ABSENT)),
+    Check("delegate", "Model and delegate, tried once", delegate, (CRASH, HANGS, REFUSED, ABSENT, LOST_CLASS)),
 )

@@ -25,6 +25,14 @@ COMMAND_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
+class Tried:
+    """How the try in a child process went, in a sentence, and the class that so many threads lose, if any."""
+
+    seen: str
+    lost: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Scene:
     """One machine as the doctor sees it; every field can be made up by a test.
 
@@ -46,7 +54,7 @@ class Scene:
         space: room in the file system of a folder.
         library: where a shared library is, by name; None when the loader does not find it.
         run: what a command prints, or None when there is no such command.
-        prove: tries the model once in a child process, and says how that went in a sentence; raises as it does.
+        prove: tries the model once in a child process, and says how that went; raises as :func:`agent.infer.prove`.
         now_s: unix seconds.
     """
 
@@ -67,11 +75,11 @@ class Scene:
     space: Callable[[Path], disk.Space | None] = disk.space
     library: Callable[[str], str | None] = lambda _: None
     run: Callable[[Sequence[str]], str | None] = lambda _: None
-    prove: Callable[[], str] | None = None
+    prove: Callable[[], Tried] | None = None
     now_s: float = 0.0
 
 
-def look_around(config: Config, *, device: str, state: Path | None, prove: Callable[[], str] | None) -> Scene:
+def look_around(config: Config, *, device: str, state: Path | None, prove: Callable[[], Tried] | None) -> Scene:
     """This machine."""
     return Scene(
         config=config,
