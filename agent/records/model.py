@@ -130,7 +130,7 @@ class ModelCard:
         """The class whose objects the runtime loses with so many threads; None when it loses none.
 
         Regular suppression shares the classes among threads and leaves one out: tensorflow/tensorflow issue 56058,
-        still so in LiteRT 2.3.0 and tflite-runtime 2.14 (seen with 6 classes: 2 threads lose class 2, 3 lose 3).
+        still so in LiteRT 2.3.0 and tflite-runtime 2.14 (seen with 6 classes and 2 to 5 threads).
         """
         is_shared = self.regular_nms and self.num_classes is not None and 1 < num_threads < self.num_classes
         return num_threads if is_shared else None
