@@ -338,6 +338,7 @@ class TestCommand:
         assert "docs/coral.md" in found["delegate-crashes"]["mend"]
         assert found["delegate-crashes"]["exit_code"] == 65
 
+    @pytest.mark.slow
     def test_a_delegate_that_hangs_in_invoke_is_a_finding(self, delegates: Delegates, tmp_path: Path) -> None:
         path = tmp_path / "agent.toml"
         runtime = f'delegate = "{delegates.whole}"\ndelegate_options = {{ do = "hang-invoke" }}\nprove_timeout_s = 1.5'

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from agent.config import Config, ParityConfig, convert, override
-from agent.errors import ConfigError, ModelError
+from agent.errors import AgentError, ConfigError, ModelError
 from agent.parity import Canary, make_canary
 from agent.parity.canary import ask_once, plan_second
 from agent.parity.pictures import Pictures
@@ -147,6 +147,13 @@ class TestPace:
         assert heard.told.wait(10.0)
         bird.stop()
         assert second.asked == 1, "frames do not pile up"
+
+    def test_a_thread_that_died_ends_the_process_with_a_reason(self) -> None:
+        clock = Ticking(0.0)
+        bird = canary(Second(seen(BOX)), Heard(), clock)
+        clock.now_s = 60.0
+        with pytest.raises(AgentError, match="parity thread died"):
+            bird.offer(result())
 
     def test_is_off_by_default_and_refuses_to_overlap(self) -> None:
         assert make_canary(Config(), LABELS, None, Ticking()) is None

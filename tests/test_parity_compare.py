@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from agent.config import Config, ModelConfig, RuntimeConfig, override
+from agent.errors import CameraError
 from agent.parity import Tolerance, compare, json_text, plan_side, schema, text
 from agent.parity.pictures import Pictures
 from agent.records import Pixels
@@ -86,7 +87,7 @@ def test_other_labels_are_said(demo: Config, frames: list[Pixels], tmp_path: Pat
     ("order", "words", "code"),
     [
         ("crash-invoke", "crashes the runtime (SIGSEGV)", 65),
-        ("hang-invoke", "no answer within 2 s", 65),
+        pytest.param("hang-invoke", "no answer within 2 s", 65, marks=pytest.mark.slow),
         ("refuse", "no device of mine", 75),
     ],
 )
@@ -123,6 +124,12 @@ def test_a_clip_gives_each_of_its_frames_once(assets: Path, tmp_path: Path) -> N
     assert len(list(Pictures(config, 3))) == 3
 
 
+def test_a_camera_that_gives_nothing_is_told_with_what_to_do_about_the_service() -> None:
+    fast = {"camera.uri": "/dev/video87", "camera.open_timeout_s": 0.1, "camera.stall_s": 0.1}
+    with pytest.raises(CameraError, match=r"video87: no picture: .*; where the service holds it, stop the service"):
+        list(Pictures(override(Config(), fast), 5))
+
+
 class TestCommand:
     def test_on_a_folder_with_a_broken_picture(self, assets: Path, folder: Path) -> None:
         ended = edge_agent("parity", "--model", assets / COCO, "--camera", folder, "--other-threads", 2, "--json")
@@ -133,6 +140,7 @@ class TestCommand:
         assert (told["figures"]["missed"], told["figures"]["extra"]) == (0, 0)
         jsonschema.validate(told, schema())
 
+    @pytest.mark.slow
     def test_prints_a_table(self, folder: Path, assets: Path) -> None:
         ended = edge_agent("parity", "--model", assets / COCO, "--camera", folder, "--other-delegate", "none")
         for word in ("side ", "mean IoU of pairs", "cannot tell: ", "1 corrupt frames were left out"):

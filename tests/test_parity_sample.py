@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.config import ParityConfig
@@ -73,6 +73,7 @@ class TestMatch:
 
 class TestIntervals:
     @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 4), st.floats(0.5, 1.0)), min_size=1, max_size=60))
+    @settings(max_examples=30)
     def test_hold_their_value_and_lie_in_range(self, rows: list[tuple[int, int, float]]) -> None:
         found = figures([diff(pairs, lone, iou) for pairs, lone, iou in rows])
         for interval in (found.lone_share, found.mean_iou):

@@ -29,6 +29,8 @@ NAME = "parity"
 """Of the event and of the alarm."""
 
 NICENESS = 19
+DRAWS = 400
+"""Of the bootstrap: enough for an alarm, and a few hundredths of a second on a small board."""
 
 Scalar = str | int | float | bool | None
 
@@ -82,8 +84,14 @@ class Canary:
             self._thread.join(timeout=1.0)
 
     def offer(self, result: FrameResult) -> None:
-        """Keep this frame when one is due and none is at work; main thread, returns at once."""
+        """Keep this frame when one is due and none is at work; main thread, returns at once.
+
+        Raises:
+            AgentError: the thread died of a bug.
+        """
         if self._kept is None and self._clock() >= self._due_s:
+            if not self._thread.is_alive():
+                raise AgentError("the parity thread died; its error is in the log above")
             self._due_s = self._clock() + self._settings.every_s
             self._kept = result.frame.pixels, result.detections
             self._ready.set()
@@ -109,7 +117,7 @@ class Canary:
             return
         diff = match(seen, found, self._labels, labels)
         self._diffs.append(diff)
-        whole = figures(list(self._diffs))
+        whole = figures(list(self._diffs), DRAWS)
         verdict, reason = judge(whole, Tolerance(lone_share=self._settings.tolerance))
         self._tell(_data(diff, whole, verdict, reason) | {"took_s": self._clock() - begun_s})
         if verdict == "differs":

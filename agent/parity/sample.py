@@ -44,13 +44,13 @@ class Tolerance:
 DEFAULT = Tolerance()
 
 
-def figures(frames: Sequence[FrameDiff]) -> Figures:
-    """Everything about a sample of frames, in their order."""
+def figures(frames: Sequence[FrameDiff], draws: int = DRAWS) -> Figures:
+    """Everything about a sample of frames, in their order; ``draws``: of the bootstrap."""
     table = _table(frames)
     pairs, missed, extra = (int(table[:, column].sum()) for column in (0, 1, 2))
     boxes = pairs + missed + extra
     block = max(block_length(table[:, 1] + table[:, 2]), block_length(table[:, 3]), block_length(table[:, 5]))
-    sums = _resampled(table, block)
+    sums = _resampled(table, block, draws)
     seen, lone = sums[:, :3].sum(axis=1), sums[:, 1] + sums[:, 2]
     return Figures(
         frames=len(frames),
@@ -98,16 +98,16 @@ def block_length(series: Doubles) -> int:
     return max(1, min(count // LEAST_BLOCKS, math.ceil(asked)))
 
 
-def _resampled(table: Doubles, block: int) -> Doubles:
+def _resampled(table: Doubles, block: int, draws: int) -> Doubles:
     """Column sums of each draw, (draws, 6)."""
     count = len(table)
     if not count:
-        return np.zeros((DRAWS, 6))
+        return np.zeros((draws, 6))
     ring = np.concatenate([np.zeros((1, 6)), np.cumsum(np.concatenate([table, table[:block]]), axis=0)])
     sums = ring[block : block + count] - ring[:count]  # of the block that begins at each frame
-    starts = np.random.default_rng(SEED).integers(0, count, (DRAWS, max(1, count // block)))
-    drawn: Doubles = sums[starts].sum(axis=1)
-    return drawn
+    starts = np.random.default_rng(SEED).integers(0, count, (draws, max(1, count // block)))
+    # In small steps: numpy holds the interpreter's lock while it gathers, and the canary shares it with the frames.
+    return np.array([sums[one].sum(axis=0) for one in starts])
 
 
 def _ratio(top: Doubles, bottom: Doubles, whole: tuple[float, int]) -> Interval | None:
