@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import msgspec
@@ -90,6 +91,13 @@ class TestDeath:
             tenant._child.kill()
             with pytest.raises(ModelError, match="was killed"):
                 tenant.invoke(zeros(tiny))
+
+    def test_after_a_missed_deadline_no_late_answer_can_come(self, tiny: Case, backend: str) -> None:
+        config = RuntimeConfig(backend=backend)  # type: ignore[arg-type]
+        with Tenant(tiny.path, tiny.card, config, timeout_s=0.0) as tenant:
+            with pytest.raises(ModelError, match="no answer within 0 s"):
+                tenant.invoke(zeros(tiny))
+            assert tenant._child.wait(10.0) == -signal.SIGKILL
 
     def test_leaves_no_process(self, tiny: Case, backend: str) -> None:
         tenant = Tenant(tiny.path, tiny.card, RuntimeConfig(backend=backend))  # type: ignore[arg-type]

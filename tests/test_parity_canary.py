@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,14 @@ class Second:
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer, LABELS
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    for _ in range(1000):
+        if condition():
+            return
+        threading.Event().wait(0.01)
+    raise AssertionError("it did not come")
 
 
 def result(found: Detections | None = None) -> FrameResult:
@@ -125,8 +133,14 @@ class TestPace:
         bird.offer(result())
         assert heard.told.wait(10.0)
         bird.offer(result())
-        bird.stop()
         assert second.asked == 1
+        wait_for(lambda: bird._kept is None)
+        heard.told.clear()
+        clock.now_s = 120.0
+        bird.offer(result())
+        assert heard.told.wait(10.0)
+        bird.stop()
+        assert second.asked == 2
 
     def test_a_second_side_that_hangs_holds_up_nothing(self) -> None:
         gate, heard, clock = threading.Event(), Heard(), Ticking(0.0)
@@ -139,9 +153,14 @@ class TestPace:
         second = Slow(seen(BOX))
         bird = canary(second, heard, clock)
         bird.start()
-        for now_s in range(0, 6000, 60):
+        first = result()
+        clock.now_s = 60.0
+        bird.offer(first)
+        for now_s in range(120, 6000, 60):
             clock.now_s = float(now_s)
             bird.offer(result())
+        assert bird._kept is not None
+        assert bird._kept[1] is first.detections, "the frame at work is not changed under it"
         assert heard.events == []
         gate.set()
         assert heard.told.wait(10.0)
