@@ -290,7 +290,10 @@ def mended(raw: dict[str, Any]) -> dict[str, Any]:
         zone["name"] += str(number)
     counted = [zone["name"] for zone in raw.get("zones", []) if zone.get("mode", "include") in {"include", "count"}]
     raw.setdefault("detections", {})["zones"] = counted[:1]
-    raw.setdefault("prometheus", {})["listen"] = ""
+    prometheus = raw.setdefault("prometheus", {})
+    prometheus["listen"] = ""
+    if "\0" in prometheus.get("textfile", ""):
+        prometheus["textfile"] = ""
     heads = model.get("heads") or {}
     for item in heads.get("maps", ()):
         item |= {"rows": 1 + abs(item["rows"]) % 9, "cols": 1 + abs(item["cols"]) % 9}

@@ -60,7 +60,9 @@ class TestSoftware:
             ({"tflite-runtime": "2.14.0", "numpy": "2.1.0"}, {}, "numpy-2-tflite-runtime"),
             ({"tflite-runtime": "2.14.0", "numpy": "1.26.4"}, {}, None),
             ({"numpy": "2.1.0"}, {}, "runtime-missing"),
-            ({}, {"pointer_bits": 32}, "runtime-no-wheel"),
+            ({}, {"pointer_bits": 32, "python": (3, 11)}, "runtime-missing"),
+            ({}, {"pointer_bits": 32, "python": (3, 13)}, "runtime-no-wheel"),
+            ({}, {"python": (3, 15)}, "runtime-no-wheel"),
             ({**GOOD, "tflite-runtime": "2.14.0"}, {}, None),
         ],
     )
@@ -71,6 +73,7 @@ class TestSoftware:
         raw = {"runtime": {"backend": "tflite-runtime"}}
         it = scene(root, raw, packages={**GOOD, "tflite-runtime": "2.14.0"})
         assert "numpy-2-tflite-runtime" in findings(it, "runtime")
+        assert "runtime-no-wheel" in findings(scene(root, raw, python=(3, 13)), "runtime")
 
     @pytest.mark.parametrize(
         ("version", "numpy", "trap"),

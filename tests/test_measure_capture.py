@@ -6,8 +6,10 @@ import gzip
 import io
 import json
 import os
+import resource
 import tarfile
-from dataclasses import asdict, replace
+import threading
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -147,8 +149,6 @@ def test_a_file_that_blocks_is_left_behind(tmp_path: Path, monkeypatch: pytest.M
     root = tree(tmp_path, "pc-apex")
     stuck = os.open(tmp_path / "x", os.O_CREAT)
     os.close(stuck)
-    import threading
-
     gate, whole = threading.Event(), room.read_text
 
     def slow(path: Path, limit: int) -> str | None:
@@ -200,9 +200,16 @@ class TestArchive:
         with pytest.raises(StorageError, match=r"board\.tar\.gz: cannot be written"):
             write_archive(tmp_path / target, capture(TREES / "pc"), DIAGNOSIS)
 
-    def test_on_a_full_disk_leaves_nothing(self) -> None:
-        with pytest.raises(StorageError):
-            write_archive(Path("/proc/board.tar.gz"), capture(TREES / "pc"), replace(DIAGNOSIS))
+    def test_on_a_full_disk_leaves_nothing(self, tmp_path: Path) -> None:
+        taken = capture(TREES / "pc")
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (64, before[1]))  # a write over it fails as one on a full disk does
+        try:
+            with pytest.raises(StorageError, match="cannot be written"):
+                write_archive(tmp_path / "board.tar.gz", taken, DIAGNOSIS)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert list(tmp_path.iterdir()) == []
 
     @pytest.mark.slow
     def test_by_the_command(self, tmp_path: Path) -> None:

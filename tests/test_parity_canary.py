@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -16,6 +17,8 @@ from agent.errors import AgentError, ConfigError, ModelError
 from agent.parity import Canary, make_canary
 from agent.parity.canary import ask_once, plan_second
 from agent.parity.pictures import Pictures
+from agent.publish import decode, translate
+from agent.publish.stamp import Stamper
 from agent.records import Detections, Frame, FrameResult, Labels, Pixels, StageTimes
 from tests.cases import edge_agent
 from tests.delegates import Delegates
@@ -120,6 +123,9 @@ class TestJudgement:
         canary(Second(seen(BOX)), heard).look(PIXELS, seen(BOX))
         assert all(isinstance(value, (str, int, float, bool, type(None))) for value in heard.events[0].values())
         assert len(json.dumps(heard.events[0])) < 512
+        stamp = Stamper(device="cam", boot="0a0a0a0a", clock=Ticking(), wall=lambda: 1.8e9).stamp("e")
+        body = msgspec.json.encode(translate.event(stamp, "parity", heard.events[0]))
+        assert decode("edge/v1/home/cam/e/parity", body) is not None
 
 
 class TestPace:

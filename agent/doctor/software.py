@@ -17,8 +17,8 @@ NO_RUNTIME = Trap(
 NO_WHEEL = Trap(
     "runtime-no-wheel",
     "problem",
-    "tflite-runtime ends with Python 3.11, LiteRT starts at 3.10 and has no 32-bit ARM wheel; pip finds nothing.",
-    "Use a 64-bit system with Python 3.11 to 3.13 and `pip install ai-edge-litert`.",
+    "tflite-runtime ends with Python 3.11; LiteRT is for 3.10 to 3.14 and has no 32-bit ARM wheel: pip finds nothing.",
+    'Use a 64-bit system with Python 3.11 to 3.13, runtime.backend = "auto" and `pip install ai-edge-litert`.',
 )
 NUMPY_2 = Trap(
     "numpy-2-tflite-runtime",
@@ -53,20 +53,33 @@ SYSTEM_32 = Trap(
 )
 
 
+WANTED = {
+    "auto": ("ai-edge-litert", "tflite-runtime"),
+    "litert": ("ai-edge-litert",),
+    "tflite-runtime": ("tflite-runtime",),
+}
+"""Packages that would do, by ``runtime.backend``; the first that is installed is taken."""
+
+
 def runtime(scene: Scene) -> Iterator[Finding]:
     """Something that runs models, and numpy beside it."""
-    litert, tflite = (scene.packages.get(name) for name in ("ai-edge-litert", "tflite-runtime"))
+    wanted = WANTED[scene.config.runtime.backend]
     numpy = scene.packages.get("numpy", "0")
-    wants_tflite = tflite and (not litert or scene.config.runtime.backend == "tflite-runtime")
-    if wants_tflite and not numpy.startswith(("0", "1.")):
-        yield NUMPY_2.found(f"tflite-runtime {tflite} beside numpy {numpy}")
-    elif not litert and not tflite:
-        closed = scene.pointer_bits == 32 or scene.python < (3, 10)
-        trap = NO_WHEEL if closed else NO_RUNTIME
-        yield trap.found(f"neither for Python {_version(scene)} on {scene.machine}, {scene.pointer_bits} bit")
+    found = [f"{name} {scene.packages[name]}" for name in wanted if name in scene.packages]
+    if not found:
+        trap = NO_RUNTIME if any(_has_wheel(name, scene) for name in wanted) else NO_WHEEL
+        where = f"Python {_version(scene)} on {scene.machine}, {scene.pointer_bits} bit"
+        yield trap.found(f"no {' or '.join(wanted)} for {where}")
+    elif found[0].startswith("tflite-runtime") and not numpy.startswith(("0", "1.")):
+        yield NUMPY_2.found(f"{found[0]} beside numpy {numpy}")
     else:
-        both = [f"{name} {version}" for name, version in (("LiteRT", litert), ("tflite-runtime", tflite)) if version]
-        yield fine("runtime", f"{' and '.join(both)}, numpy {numpy}, Python {_version(scene)}")
+        yield fine("runtime", f"{found[0]}, numpy {numpy}, Python {_version(scene)}")
+
+
+def _has_wheel(name: str, scene: Scene) -> bool:
+    if name == "tflite-runtime":
+        return (3, 9) <= scene.python <= (3, 11)
+    return scene.pointer_bits == 64 and (3, 10) <= scene.python <= (3, 14)
 
 
 def _version(scene: Scene) -> str:
