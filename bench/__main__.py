@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from bench import memory, publish, render, start, street
+from bench import memory, parity, publish, render, start, street
 
 BENCHES: dict[str, Callable[[list[str]], None]] = {
     "street": street.main,
     "render": render.main,
     "publish": publish.main,
+    "parity": parity.main,
     "start": start.main,
     "memory": memory.main,
     "growth": memory.growth,
