@@ -87,10 +87,15 @@ def device_id(config: Config, machine_id: Path = Path("/etc/machine-id")) -> str
     return f"{host}-{mark}"
 
 
+def state_folder(config: Config) -> Path:
+    """Name of the folder for what must survive a restart, there or not."""
+    named = config.device.state_dir or os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    return Path(named) if named else Path.home() / ".local" / "state" / "edge-agent"
+
+
 def state_dir(config: Config) -> Path | None:
     """Folder for what must survive a restart, made when it is not there; None where nothing can be written."""
-    named = config.device.state_dir or os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
-    return _writable(Path(named) if named else Path.home() / ".local" / "state" / "edge-agent")
+    return _writable(state_folder(config))
 
 
 @cache

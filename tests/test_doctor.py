@@ -16,6 +16,7 @@ import pytest
 from agent.config import convert
 from agent.doctor import CHECKS, Check, Diagnosis, Finding, Scene, Tried, examine, schema, text
 from agent.doctor.accelerator import packaged
+from agent.doctor.scene import may_write
 from agent.errors import ModelError, UnavailableError
 from agent.measure import disk, host
 from tests.cases import edge_agent
@@ -322,6 +323,16 @@ class TestExamination:
         assert "-> pip install ai-edge-litert" in shown
         assert shown.endswith(" notes")
         assert max(map(len, shown.splitlines())) <= 120
+
+
+class TestFolder:
+    def test_is_not_made_by_looking(self, tmp_path: Path) -> None:
+        assert may_write(tmp_path / "state" / "edge-agent")
+        assert list(tmp_path.iterdir()) == []
+
+    def test_below_a_file_cannot_be(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        assert not may_write(tmp_path / "file" / "edge-agent")
 
 
 class TestCommand:

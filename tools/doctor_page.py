@@ -8,7 +8,8 @@ _HEAD = """\
 # Doctor
 
 `edge-agent doctor` says what this machine is and which of the field's known traps it is in, each with its mend. It
-starts nothing and changes nothing; a broker that is configured gets one probe message, as from `edge-agent check`.
+starts nothing and mends nothing. As from `edge-agent check`, a broker that is configured gets one probe message, and a
+bundle that is configured is unpacked into the state folder.
 
     edge-agent doctor --config /etc/edge-agent/agent.toml
     edge-agent doctor --delegate edgetpu            # tries the delegate by one invoke in a child process

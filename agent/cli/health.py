@@ -44,7 +44,7 @@ def doctor(
         Path | None, typer.Option(help="Also write an archive (.tar.gz) of the board's sensors, without what names it.")
     ] = None,
 ) -> None:
-    """Look for the known traps of the field on this machine, each with its mend; change nothing.
+    """Look for the known traps of the field on this machine, each with its mend; mend nothing.
 
     Example: edge-agent doctor --config /etc/edge-agent/agent.toml --delegate edgetpu
     """
@@ -57,11 +57,11 @@ def doctor(
         },
     )
     from agent import doctor as room
-    from agent.board import device_id, state_dir
+    from agent.board import device_id, state_folder
 
     asked = bool(settings.model.path or settings.model.bundle or settings.runtime.delegate)
     scene = room.look_around(
-        settings, device=device_id(settings), state=state_dir(settings), prove=_prover(settings) if asked else None
+        settings, device=device_id(settings), folder=state_folder(settings), prove=_prover(settings) if asked else None
     )
     diagnosis = room.examine(scene)
     typer.echo(room.json_text(diagnosis) if as_json else room.text(diagnosis))

@@ -2,7 +2,7 @@
 
 ``record`` what is said; ``scene`` what is looked at; ``software``, ``power``, ``storage``, ``network``, ``system`` and
 ``accelerator`` the checks; ``examine`` runs them, each failing alone; ``show`` prints; ``archive`` is ``--capture``.
-Starts nothing and changes nothing, but for one probe message to the broker.
+Starts nothing and mends nothing; a broker gets one probe message, a bundle is unpacked as at a start.
 """
 
 from agent.doctor.archive import write_archive

@@ -79,13 +79,13 @@ class Scene:
     now_s: float = 0.0
 
 
-def look_around(config: Config, *, device: str, state: Path | None, prove: Callable[[], Tried] | None) -> Scene:
+def look_around(config: Config, *, device: str, folder: Path, prove: Callable[[], Tried] | None) -> Scene:
     """This machine."""
     return Scene(
         config=config,
         device=device,
         root=Path(config.measure.sys_root),
-        state=state,
+        state=folder if may_write(folder) else None,
         python=sys.version_info[:2],
         pointer_bits=8 * struct.calcsize("P"),
         machine=platform.machine(),
@@ -101,6 +101,13 @@ def look_around(config: Config, *, device: str, state: Path | None, prove: Calla
         prove=prove,
         now_s=wall_clock(),
     )
+
+
+def may_write(folder: Path) -> bool:
+    """Whether this process could keep things there; makes nothing, so that no folder is left in another's name."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
 
 
 def _packages() -> dict[str, str]:
