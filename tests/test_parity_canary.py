@@ -95,9 +95,10 @@ class TestJudgement:
 
     def test_an_alarm_is_raised_once_and_cleared_once(self) -> None:
         heard, second = Heard(), Second(Detections.empty())
-        bird = canary(second, heard, window=8, tolerance=0.5)
+        bird = canary(second, heard, window=16, tolerance=0.5)
         for _ in range(20):
             bird.look(PIXELS, seen(BOX))
+        assert [event["verdict"] for event in heard.events] == ["cannot tell"] * 15 + ["differs"] * 5
         assert len(heard.alarms) == 1
         assert str(heard.alarms[0]).startswith("two ways of running the model differ: boxes")
         assert heard.events[-1]["missed"] == 1

@@ -29,7 +29,7 @@ def demo() -> Config:
 
 @pytest.fixture(scope="module")
 def frames(demo: Config) -> list[Pixels]:
-    return list(Pictures(demo, 8))
+    return list(Pictures(demo, 16))
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def folder(assets: Path, tmp_path: Path) -> Path:
 def test_a_side_agrees_with_itself(demo: Config, frames: list[Pixels]) -> None:
     found = compare(plan_side("one", demo), plan_side("other", demo), frames, WIDE)
     assert found.verdict == "same"
-    assert (found.figures.frames, found.figures.missed, found.figures.extra) == (8, 0, 0)
+    assert (found.figures.frames, found.figures.missed, found.figures.extra) == (16, 0, 0)
     assert found.figures.pairs > 20
     assert found.raw is not None
     assert found.raw.max_score == 0.0

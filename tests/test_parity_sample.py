@@ -143,6 +143,11 @@ class TestVerdict:
     def test_differs(self, bad: FrameDiff) -> None:
         assert self.verdict([bad] * 100) == "differs"
 
+    def test_of_a_single_frame_cannot_be_told_however_much_it_differs(self) -> None:
+        assert self.verdict([diff(0, 9)]) == "cannot tell"
+        assert self.verdict([diff(0, 9)] * 15) == "cannot tell"
+        assert self.verdict([diff(0, 9)] * 16) == "differs"
+
     def test_of_empty_frames_cannot_be_told(self) -> None:
         assert self.verdict([diff(0)] * 500) == "cannot tell"
 

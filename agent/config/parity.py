@@ -42,7 +42,7 @@ class ParityConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             description="Loading and answering may take so long each; then the child is killed.",
         ),
     ] = 30.0
-    window: Annotated[int, Meta(ge=8, le=4096, description="The verdict is over so many frames, the newest ones.")] = (
+    window: Annotated[int, Meta(ge=16, le=4096, description="The verdict is over so many frames, the newest ones.")] = (
         512
     )
     tolerance: Annotated[

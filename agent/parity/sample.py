@@ -20,8 +20,11 @@ from agent.parity.record import Figures, Interval, Verdict
 
 DRAWS = 2000
 SEED = 20261121
-LEAST_BLOCKS = 4
-"""A block is at most a quarter of the frames: fewer blocks than that say nothing of their spread."""
+LEAST_BLOCKS = 8
+"""A block is at most an eighth of the frames: fewer blocks than that say nothing of their spread."""
+
+LEAST_FRAMES = 16
+"""Before that nothing is judged: the interval of a single frame has no width, and would be sure of itself."""
 
 Doubles = npt.NDArray[np.float64]
 
@@ -86,7 +89,7 @@ def block_length(series: Doubles) -> int:
     """How many neighbours to draw together.
 
     >>> block_length(np.array([0.0, 1.0] * 50)), block_length(np.repeat([0.0, 1.0], 50))
-    (1, 25)
+    (1, 12)
     """
     count, root = len(series), math.pow(len(series), 1 / 3)
     spread = float(series.var()) if count else 0.0
@@ -136,6 +139,8 @@ def judge(found: Figures, tolerance: Tolerance) -> tuple[Verdict, str]:
     """
     if not found.boxes or found.lone_share is None:
         return "cannot tell", f"neither side sees anything in {found.frames} frames; take frames with objects"
+    if found.frames < LEAST_FRAMES:
+        return "cannot tell", f"{found.frames} frames are too few to judge; give {LEAST_FRAMES} at the very least"
     limits = (
         ("boxes that one side alone sees", found.lone_share, tolerance.lone_share, 1.0),
         ("overlap of pairs", found.mean_iou, tolerance.iou, -1.0),
