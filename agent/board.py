@@ -10,6 +10,7 @@ import re
 import shutil
 import socket
 import tempfile
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -29,16 +30,36 @@ def ready_model(config: Config) -> Model:
         ModelError: the bundle or the model cannot be used.
         UnavailableError: the runtime or the delegate is not there.
     """
+    placed = placed_model(config)
+    return load_model(placed.config, name=placed.name, version=placed.version)
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Settings whose ``model.path`` is a file, with the name and version that its bundle gives it."""
+
+    config: Config
+    name: str = ""
+    version: str = ""
+
+
+def placed_model(config: Config) -> Placed:
+    """The settings with their bundle unpacked; as they are where no bundle is named. Nothing of the model is run.
+
+    Raises:
+        ConfigError: a key file cannot be used.
+        ModelError: the bundle cannot be used.
+        StorageError: it cannot be unpacked.
+    """
     if not config.model.bundle:
-        return load_model(config)
+        return Placed(config)
     if config.model.bundle == embedded.ADDRESS:
         found = embedded.read()
     else:
         keys = [bundle.read_public_key(Path(name)) for name in config.model.trusted_keys]
         found = bundle.read(Path(config.model.bundle), keys)
     unpacked = bundle.unpack(found, (state_dir(config) or _passing_dir()) / "slots")
-    manifest = found.manifest
-    return load_model(bundle.apply(config, found, unpacked), name=manifest.name, version=manifest.version)
+    return Placed(bundle.apply(config, found, unpacked), found.manifest.name, found.manifest.version)
 
 
 def _passing_dir() -> Path:
@@ -66,10 +87,15 @@ def device_id(config: Config, machine_id: Path = Path("/etc/machine-id")) -> str
     return f"{host}-{mark}"
 
 
+def state_folder(config: Config) -> Path:
+    """Name of the folder for what must survive a restart, there or not."""
+    named = config.device.state_dir or os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    return Path(named) if named else Path.home() / ".local" / "state" / "edge-agent"
+
+
 def state_dir(config: Config) -> Path | None:
     """Folder for what must survive a restart, made when it is not there; None where nothing can be written."""
-    named = config.device.state_dir or os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
-    return _writable(Path(named) if named else Path.home() / ".local" / "state" / "edge-agent")
+    return _writable(state_folder(config))
 
 
 @cache

@@ -20,6 +20,7 @@ from agent.errors import AgentError, CameraError, ConfigError, UnavailableError
 from agent.local import Local, folder_of, runtime_folder
 from agent.measure import Meter, Sensors
 from agent.pacing import Pacing
+from agent.parity import make_canary
 from agent.publish import HomePlan, Publisher, plan_home, wall_clock
 from agent.records import CameraStatus, FrameResult, Health, Identity, Sighting
 from agent.remote import Remote
@@ -65,6 +66,7 @@ class Parts:
         )
         self.publisher = make_publisher(config, self.remote, self._plan()) if config.mqtt.host else None
         self.remote.attach(self.publisher)
+        self.canary = make_canary(config, self.model.labels, self.publisher, clock)
         self.exposition = prometheus.make(config, self.model, device_id(config), clock)
         board = self.sensors.info().model
         self.pacing = Pacing(config.governor, board, self.camera, self.publisher)
@@ -95,6 +97,8 @@ class Parts:
         self.telemetry.start()
         if self.overlay.is_active:
             self.remote.levels.set(self.config.log.level)
+        if self.canary is not None:
+            self.canary.start()
         self.remote.start(self.publisher, self._apply)
         return self
 
@@ -102,6 +106,8 @@ class Parts:
         self.camera.stop()
         if self.remote.local is not None:
             self.remote.local.stop()
+        if self.canary is not None:
+            self.canary.stop()
         self.remote.stop()
         self.telemetry.stop(self.ended)
         if self.exposition is not None:
@@ -248,6 +254,8 @@ class Parts:
 
     def see(self, result: FrameResult | None) -> None:
         """Tell what is there, when that is due; None: no frame came."""
+        if self.canary is not None and result is not None:
+            self.canary.offer(result)
         sighting = self.presence.look(result, self.clock()) if self.presence is not None else None
         if sighting is not None and self.publisher is not None:
             self.publisher.detections(sighting)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from bench import compare, governor, litert, memory, publish, render, sensors, start, street
+from bench import compare, governor, litert, memory, parity, publish, render, sensors, start, street
 
 BENCHES: dict[str, Callable[[list[str]], None]] = {
     "street": street.main,
     "render": render.main,
     "publish": publish.main,
     "sensors": sensors.main,
+    "parity": parity.main,
     "start": start.main,
     "memory": memory.main,
     "litert": litert.main,

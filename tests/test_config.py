@@ -291,12 +291,16 @@ def mended(raw: dict[str, Any]) -> dict[str, Any]:
     for name in ("cert_file", "key_file", "password_file"):
         mqtt[name] = "x"
     mqtt["username"] = "x"
+    raw.setdefault("parity", {}).pop("every_s", None)
     mqtt["host"] = mqtt.get("host", "").replace("/", "")
     for number, zone in enumerate(raw.get("zones", [])):
         zone["name"] += str(number)
     counted = [zone["name"] for zone in raw.get("zones", []) if zone.get("mode", "include") in {"include", "count"}]
     raw.setdefault("detections", {})["zones"] = counted[:1]
-    raw.setdefault("prometheus", {})["listen"] = ""
+    prometheus = raw.setdefault("prometheus", {})
+    prometheus["listen"] = ""
+    if "\0" in prometheus.get("textfile", ""):
+        prometheus["textfile"] = ""
     home = raw.setdefault("homeassistant", {})
     home["snapshot_s"] = max(home["snapshot_s"], 5.0) if home.get("enabled") and home.get("snapshot_s") else 0.0
     heads = model.get("heads") or {}

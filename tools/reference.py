@@ -8,15 +8,19 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import groupby
 from pathlib import Path
 from typing import get_args, get_type_hints
 
+import msgspec
+
 from agent import bench
 from agent.config import Config, Setting, settings
+from agent.doctor import Diagnosis
+from agent.parity import Comparison
 from agent.publish import asyncapi
-from tools import knobs_page
+from tools import doctor_page, knobs_page
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -72,12 +76,19 @@ def schema_page() -> str:
     return json.dumps(bench.schema(), indent=2) + "\n"
 
 
-PAGES = {
+def _schema(record: type) -> str:
+    return json.dumps(msgspec.json.schema(record), indent=1) + "\n"
+
+
+PAGES: dict[str, Callable[[], str]] = {
     "settings.md": settings_page,
     "rendered-camera.md": knobs_page.page,
+    "doctor.md": doctor_page.page,
     "bench-result.schema.json": schema_page,
+    "schemas/doctor.json": lambda: _schema(Diagnosis),
+    "schemas/parity.json": lambda: _schema(Comparison),
 }
-SHIPPED = {asyncapi.FILE_NAME: asyncapi.text}
+SHIPPED: dict[str, Callable[[], str]] = {asyncapi.FILE_NAME: asyncapi.text}
 """What lies in the package itself."""
 
 
@@ -93,6 +104,7 @@ def main(arguments: list[str] | None = None) -> int:
     stale = [path for path, make in files.items() if not _same(path, make())]
     for path in stale:
         if not asked.check:
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(files[path](), encoding="utf-8")
         sys.stdout.write(f"{path}: {'is stale; run make docs' if asked.check else 'written'}\n")
     return 1 if asked.check and stale else 0

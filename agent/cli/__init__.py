@@ -8,6 +8,8 @@ Every error becomes one line on stderr and the exit code of :mod:`agent.errors`;
     running    run, detect, check
     benching   bench
     sweeping   bench --sweep, --tune
+    health     doctor
+    parity     parity
     settings   config init, show, explain
     local      status, ask
     broker     topics, mqtt purge

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from agent import __version__
-from agent.cli import benching, broker, local, running, settings
+from agent.cli import benching, broker, health, local, parity, running, settings
 from agent.errors import AgentError
 
 app = typer.Typer(
@@ -27,7 +27,9 @@ for command in (
     running.run,
     running.detect,
     running.check,
+    health.doctor,
     benching.bench,
+    parity.parity,
     local.status,
     local.ask,
     broker.topics,

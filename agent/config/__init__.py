@@ -12,6 +12,7 @@ from agent.config.limits import MeasureConfig
 from agent.config.live import LIVE, not_live, overlaid
 from agent.config.load import convert, digest, load, override, parse, to_toml
 from agent.config.outlets import DetectionsConfig, HomeAssistantConfig, PrometheusConfig
+from agent.config.parity import ParityConfig
 from agent.config.tables import (
     CameraConfig,
     Config,
@@ -35,6 +36,7 @@ __all__ = [
     "MeasureConfig",
     "ModelConfig",
     "MqttConfig",
+    "ParityConfig",
     "PrometheusConfig",
     "RuntimeConfig",
     "Setting",

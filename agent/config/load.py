@@ -197,6 +197,8 @@ def _contradictions(config: Config) -> Iterator[str]:
         yield "model.std: 0 would divide by zero"
     if model.bundle and model.path:
         yield "model.bundle: stands beside model.path; give one of the two"
+    if config.parity.every_s and config.parity.every_s < 2 * config.parity.timeout_s:
+        yield "parity.every_s: is less than twice parity.timeout_s; one look could run into the next"
     yield from _broker_contradictions(config)
     yield from _home_contradictions(config)
     yield from _listen_contradictions(config)

@@ -10,6 +10,7 @@ from msgspec import Meta
 from agent.config.governor import GovernorConfig
 from agent.config.limits import MeasureConfig
 from agent.config.outlets import DetectionsConfig, HomeAssistantConfig, PrometheusConfig
+from agent.config.parity import ParityConfig
 from agent.records import Heads
 
 Seconds = Annotated[float, Meta(ge=0.0, extra={"unit": "s"})]
@@ -295,6 +296,7 @@ class Config(Section, frozen=True, kw_only=True):
     zones: Annotated[list[ZoneConfig], Meta(description="Named polygons.")] = []
     measure: Annotated[MeasureConfig, Meta(description="How telemetry is taken.")] = MeasureConfig()
     governor: Annotated[GovernorConfig, Meta(description="Keeps the board from throttling.")] = GovernorConfig()
+    parity: Annotated[ParityConfig, Meta(description="A second way of running the model.")] = ParityConfig()
     mqtt: Annotated[MqttConfig, Meta(description="The broker.")] = MqttConfig()
     detections: Annotated[DetectionsConfig, Meta(description="What the camera sees, told.")] = DetectionsConfig()
     homeassistant: Annotated[HomeAssistantConfig, Meta(description="Announces the board.")] = HomeAssistantConfig()

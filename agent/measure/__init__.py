@@ -3,7 +3,9 @@
 ``sketch`` a histogram that adds up; ``meter`` per-frame times into windows (main thread); ``sensors`` everything slow
 (telemetry thread), from ``process``, ``cgroup``, ``thermal``, ``cooling``, ``pi`` (by ``mailbox``) and ``board``, which
 read by ``files``, each with a deadline (``aside``). What is made of the readings is judged by plain objects: ``blind``,
-``episodes``, ``growth``, ``limit``. ``load`` and ``energy`` are for the benchmark: who else ran, and what it cost.
+``episodes``, ``growth``, ``limit``. ``load`` and ``energy`` are for the benchmark: who else ran, and what it cost;
+``host``, ``disk`` and ``coral`` tell the doctor what the machine is set to, ``capture`` copies sensors without what
+names the board.
 """
 
 from agent.measure.blind import Blind

@@ -72,6 +72,7 @@ def _card(path: Path, data: Buffer, graph: Graph) -> ModelCard:
         classes=found.get("classes"),
         count=found.get("count"),
         num_classes=_num_classes(decoded) if decoded else None,
+        regular_nms=bool(decoded and _option(decoded, "use_regular_nms")),
         custom_ops=tuple(sorted({op.custom for op in graph.operators if op.custom})),
         heads=heads_in(graph),
         embedded_labels=_embedded_labels(path),
@@ -172,12 +173,17 @@ def _arena_bytes(graph: Graph) -> int | None:
 
 
 def _num_classes(op: Operator) -> int | None:
+    number = _option(op, "num_classes")
+    return number if number is not None and 0 < number <= _MOST_CLASSES else None
+
+
+def _option(op: Operator, name: str) -> int | None:
     # One key is looked up; unfolding all of it would follow a hostile file's loops for ever.
     try:
-        number = flexbuffers.GetRoot(op.custom_options).AsMap["num_classes"].AsInt
+        value = flexbuffers.GetRoot(op.custom_options).AsMap[name]
+        return int(value.AsBool) if value.IsBool else int(value.AsInt)
     except (ValueError, LookupError, ArithmeticError, TypeError, AssertionError, struct.error):
         return None
-    return number if 0 < number <= _MOST_CLASSES else None
 
 
 def _embedded_labels(path: Path) -> tuple[str, ...]:

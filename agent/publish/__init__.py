@@ -11,7 +11,7 @@ rely on. Without a broker everything is taken in all the same and waits: ``outbo
 ``spool`` judges between them; ``gather`` merges windows to the profile's length, ``order`` says what is sent next.
 """
 
-from agent.publish import asyncapi, listing
+from agent.publish import asyncapi, certificate, listing
 from agent.publish.batch import decode_batch
 from agent.publish.home_assistant import HomePlan
 from agent.publish.home_assistant import plan as plan_home
@@ -33,6 +33,7 @@ __all__ = [
     "Publisher",
     "PublisherStatus",
     "asyncapi",
+    "certificate",
     "check",
     "decode",
     "decode_batch",

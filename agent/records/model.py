@@ -96,6 +96,7 @@ class ModelCard:
         classes: class numbers; None for raw heads.
         count: how many detections are valid; None for raw heads.
         num_classes: object classes, the background not counted; None when the file does not say.
+        regular_nms: the post-processing operation suppresses class by class.
         custom_ops: names of the operations that are not built into the runtime.
         heads: anchors and coding that the file itself carries for its raw heads; None when it carries none.
         embedded_labels: lines of the label file packed into the model, empty when there is none.
@@ -113,6 +114,7 @@ class ModelCard:
     classes: TensorSpec | None = None
     count: TensorSpec | None = None
     num_classes: int | None = None
+    regular_nms: bool = False
     custom_ops: tuple[str, ...] = ()
     heads: Heads | None = None
     embedded_labels: tuple[str, ...] = ()
@@ -125,6 +127,15 @@ class ModelCard:
     def is_decoded(self) -> bool:
         """The graph ends in ``TFLite_Detection_PostProcess``: boxes come decoded and suppressed."""
         return self.classes is not None
+
+    def lost_class(self, num_threads: int) -> int | None:
+        """The class whose objects the runtime loses with so many threads; None when it loses none.
+
+        Regular suppression shares the classes among threads and leaves one out: tensorflow/tensorflow issue 56058,
+        still so in LiteRT 2.3.0 and tflite-runtime 2.14 (seen with 6 classes and 2 to 5 threads).
+        """
+        is_shared = self.regular_nms and self.num_classes is not None and 1 < num_threads < self.num_classes
+        return num_threads if is_shared else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
