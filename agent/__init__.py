@@ -7,7 +7,10 @@ The map. One street, walked one way by each frame::
 Each stage is a room of its own: it imports ``errors``, ``records`` and ``config``, never another stage.
 ``pipeline`` walks one frame down the street; ``parts`` is what the service is made of, ``service`` its loop and its
 life; ``board`` is what belongs to this machine; ``cli`` is the only room that knows Typer. ``model`` reads the .tflite
-file as data. ``commands``, ``desired`` and ``remote`` do what is asked for from afar; ``presence`` says what is there.
+file as data. ``commands``, ``desired`` and ``remote`` do what is asked for from afar, ``local`` and ``status`` what is
+asked on the board; ``presence`` says what is there, ``vitals`` what readings mean, ``diary`` what survives a
+restart; ``governor`` and ``pacing`` keep the board from throttling; ``bench`` measures how fast this board is, and
+whether that may be believed.
 """
 
 __version__ = "0.1.0"

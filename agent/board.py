@@ -10,6 +10,7 @@ import re
 import shutil
 import socket
 import tempfile
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -35,20 +36,20 @@ def ready_model(config: Config, *, learned: bool = True) -> Model:
         ModelError: the bundle or the model cannot be used.
         UnavailableError: the runtime or the delegate is not there.
     """
-    config, name, version = _unpacked(config)
-    path = deployed_file(config) if learned else None
-    if path is not None:
-        name = name or Path(config.model.path).stem
-        config = settings.override(config, {"model.path": str(path)})
-    return load_model(config, name=name, version=version)
+    placed = placed_model(config)
+    path = deployed_file(placed.config) if learned else None
+    if path is None:
+        return load_model(placed.config, name=placed.name, version=placed.version)
+    patched = settings.override(placed.config, {"model.path": str(path)})
+    return load_model(patched, name=placed.name or Path(placed.config.model.path).stem, version=placed.version)
 
 
 def base_model(config: Config) -> Path:
     """The file that was received, whatever this board has learned about it; raises as :func:`ready_model`."""
-    config, _, _ = _unpacked(config)
-    if not Path(config.model.path).is_file():
-        raise ModelError(f"{config.model.path or 'model.path'}: no such file; give --model FILE.tflite or --bundle")
-    return Path(config.model.path)
+    path = placed_model(config).config.model.path
+    if not Path(path).is_file():
+        raise ModelError(f"{path or 'model.path'}: no such file; give --model FILE.tflite or --bundle")
+    return Path(path)
 
 
 def deployed_file(config: Config) -> Path | None:
@@ -65,18 +66,32 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _unpacked(config: Config) -> tuple[Config, str, str]:
-    """Settings that name a plain file, and what the bundle calls it."""
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Settings whose ``model.path`` is a file, with the name and version that its bundle gives it."""
+
+    config: Config
+    name: str = ""
+    version: str = ""
+
+
+def placed_model(config: Config) -> Placed:
+    """The settings with their bundle unpacked; as they are where no bundle is named. Nothing of the model is run.
+
+    Raises:
+        ConfigError: a key file cannot be used.
+        ModelError: the bundle cannot be used.
+        StorageError: it cannot be unpacked.
+    """
     if not config.model.bundle:
-        return config, "", ""
+        return Placed(config)
     if config.model.bundle == embedded.ADDRESS:
         found = embedded.read()
     else:
         keys = [bundle.read_public_key(Path(name)) for name in config.model.trusted_keys]
         found = bundle.read(Path(config.model.bundle), keys)
     unpacked = bundle.unpack(found, (state_dir(config) or _passing_dir()) / "slots")
-    manifest = found.manifest
-    return bundle.apply(config, found, unpacked), manifest.name, manifest.version
+    return Placed(bundle.apply(config, found, unpacked), found.manifest.name, found.manifest.version)
 
 
 def _passing_dir() -> Path:
@@ -104,10 +119,15 @@ def device_id(config: Config, machine_id: Path = Path("/etc/machine-id")) -> str
     return f"{host}-{mark}"
 
 
+def state_folder(config: Config) -> Path:
+    """Name of the folder for what must survive a restart, there or not."""
+    named = config.device.state_dir or os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    return Path(named) if named else Path.home() / ".local" / "state" / "edge-agent"
+
+
 def state_dir(config: Config) -> Path | None:
     """Folder for what must survive a restart, made when it is not there; None where nothing can be written."""
-    named = config.device.state_dir or os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
-    return _writable(Path(named) if named else Path.home() / ".local" / "state" / "edge-agent")
+    return _writable(state_folder(config))
 
 
 @cache

@@ -154,7 +154,7 @@ def summary_table(summary: Summary) -> str:
     if camera.reconnects_total or camera.corrupt_total or summary.blind_s >= 1:
         lines.append(
             f"camera: {camera.reconnects_total} reconnects, {camera.corrupt_total} corrupt frames, "
-            f"blind for {summary.blind_s:.0f} s"
+            f"no answer for {summary.blind_s:.0f} s"
         )
     lines += ["", *_stage_rows(perf)]
     board = _board_text(summary.board)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,9 @@ from agent.records import Desired, Standing
 log = logging.getLogger("agent.desired")
 
 FILE_NAME = "desired.json"
+
+Apply = Callable[[Config, Mapping[str, Any]], None]
+"""Puts settings in force, told too what of them is desired. Raises ConfigError, with nothing changed."""
 
 
 class Stored(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,17 +53,28 @@ class Overlay:
         self._stored = Stored()
         self._rev_seen = 0
         self._error = ("", "")
-        self._apply: Callable[[Config], None] = lambda _: None
+        self._apply: Apply = lambda _config, _changes: None
         self._report: Callable[[Standing], None] = lambda _: None
         self._restore()
+
+    @property
+    def changes(self) -> Mapping[str, Any]:
+        """What is desired over the file, by dotted name."""
+        return self._stored.config
 
     @property
     def is_active(self) -> bool:
         """Something is desired that the file does not say."""
         return bool(self._stored.config)
 
-    def start(self, apply: Callable[[Config], None], report: Callable[[Standing], None]) -> None:
-        """Says how it stands, now and after each change; ``apply`` puts settings in force."""
+    def give_up(self, error: ConfigError) -> None:
+        """What was desired before the start cannot be in force any more: the file's settings are."""
+        log.warning("what was desired before is not in force: %s", error)
+        self.config, self._error = self._base, ("not-restored", str(error))
+        self._stored, self._rev_seen = Stored(), 0  # the broker may say the same again, and hear why not
+
+    def start(self, apply: Apply, report: Callable[[Standing], None]) -> None:
+        """Says how it stands, now and after each change; ``apply`` puts settings in force, or raises ConfigError."""
         self._apply, self._report = apply, report
         self._say()
 
@@ -92,12 +106,15 @@ class Overlay:
             self._put_in_force(self._base, Stored())
 
     def _put_in_force(self, config: Config, stored: Stored) -> None:
-        is_new = config != self.config
+        if stored.config != self._stored.config:
+            try:
+                self._apply(config, stored.config)
+            except ConfigError as error:
+                self._refuse("bad-config", str(error))
+                return
+            log.info("settings in force: %s over the file", stored.config or "nothing")
         self.config, self._stored, self._error = config, stored, ("", "")
         self._keep()
-        if is_new:
-            log.info("settings in force: %s over the file", stored.config or "nothing")
-            self._apply(config)
         self._say()
 
     def _refuse(self, code: str, message: str) -> None:

@@ -9,7 +9,7 @@
     ├── BrokerError            69  the broker refuses us (from ``check`` only)
     ├── StorageError           74  disk: cannot read or write
     ├── UnavailableError       75  not there yet, try again: a delegate, a runtime
-    └── RestartError           75  no fault: a command asked for a new start
+    └── RestartError           75  no fault: a command or a limit asked for a new start
 
 Codes are those of sysexits.h; ``RestartPreventExitStatus=2 78`` in the unit stops the hopeless ones.
 Every message is one line: what was wrong, where, and what to do.
@@ -61,6 +61,6 @@ class UnavailableError(AgentError):
 
 
 class RestartError(AgentError):
-    """A command asked for a new start; whoever supervises the agent gives it."""
+    """A command or a limit asked for a new start; whoever supervises the agent gives it."""
 
     exit_code = 75

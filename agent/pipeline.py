@@ -7,13 +7,16 @@ nothing from this loop (0.4 ms a frame: docs/performance.md).
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import msgspec
+
 from agent.camera import Camera
-from agent.config import Config
+from agent.config import Config, ModelConfig, RuntimeConfig
 from agent.errors import ConfigError, ModelError
 from agent.infer import Detector, choose_backend, prove
 from agent.measure import Meter
@@ -33,6 +36,8 @@ from agent.records import (
     StageTimes,
 )
 
+log = logging.getLogger("agent.service")
+
 
 @dataclass(frozen=True, slots=True)
 class Model:
@@ -42,6 +47,7 @@ class Model:
         info: name, version and hash, for telemetry.
         path: the .tflite file.
         notes: what was assumed because the file does not say it, one sentence each.
+        settings: ``[model]`` as it was loaded with.
     """
 
     info: ModelInfo
@@ -52,6 +58,7 @@ class Model:
     preprocess: Preprocessor
     postprocess: Postprocessor
     notes: tuple[str, ...]
+    settings: ModelConfig
 
     def detect(self, pixels: Pixels) -> Detections:
         """The objects of one picture."""
@@ -59,8 +66,27 @@ class Model:
         return self.postprocess(outputs, self.preprocess.place(*pixels.shape[:2]))
 
 
-def load_model(config: Config, *, name: str = "", version: str = "") -> Model:
-    """Read, prove in a child process, and load the model that the settings name.
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All of a model but its interpreter: what can be known before anything untrusted runs.
+
+    Attributes:
+        anchors: how many its heads lay out; None for a model that decodes its own boxes.
+    """
+
+    name: str
+    version: str
+    path: Path
+    card: ModelCard
+    labels: Labels
+    preprocess: Preprocessor
+    postprocess: Postprocessor
+    num_classes: int | None
+    anchors: int | None
+
+
+def plan_model(config: Config, *, name: str = "", version: str = "") -> Plan:
+    """Read the model that the settings name, and run nothing of it.
 
     Args:
         config: its ``model.path`` names the file.
@@ -70,7 +96,6 @@ def load_model(config: Config, *, name: str = "", version: str = "") -> Model:
     Raises:
         ConfigError: no model is named, or a setting contradicts the model.
         ModelError: the file is damaged or no detector.
-        UnavailableError: the runtime or the delegate is not there.
     """
     if not config.model.path:
         raise ConfigError(
@@ -87,25 +112,53 @@ def load_model(config: Config, *, name: str = "", version: str = "") -> Model:
         num_classes=num_classes,
         offset=config.model.label_offset,
     )
-    # Everything that reads settings comes before the child process: a wrong setting should be told at once.
     preprocess = Preprocessor(card, config.model, config.zones)
-    postprocess = Postprocessor(
-        config.model, labels, config.zones, heads=heads, anchors=anchors(heads) if heads else None
-    )
+    laid_out = anchors(heads) if heads else None
+    postprocess = Postprocessor(config.model, labels, config.zones, heads=heads, anchors=laid_out)
+    count = None if laid_out is None else len(laid_out)
+    return Plan(name or path.stem, version, path, card, labels, preprocess, postprocess, num_classes, count)
+
+
+def load_model(config: Config, *, name: str = "", version: str = "") -> Model:
+    """Read, prove in a child process, and load the model that the settings name; arguments of :func:`plan_model`.
+
+    Raises:
+        ConfigError: no model is named, or a setting contradicts the model.
+        ModelError: the file is damaged or no detector.
+        UnavailableError: the runtime or the delegate is not there.
+    """
+    # Everything that reads settings comes before the child process: a wrong setting should be told at once.
+    plan = plan_model(config, name=name, version=version)
+    path, card = plan.path, plan.card
     backend = choose_backend(config.runtime.backend)
-    prove(path, card, config.runtime)
-    detector = Detector(path, card, backend, config.runtime)
+    runtime = _safe_runtime(plan, config.runtime)
+    prove(path, card, runtime)
+    detector = Detector(path, card, backend, runtime)
     given = detector.warm()
-    if heads is not None and given != len(anchors(heads)):
-        raise ConfigError(f"model.heads: lays out {len(anchors(heads))} anchors, but {path} has {given}")
-    card = replace(card, num_classes=num_classes)
-    notes = _notes(preprocess, labels, card)
-    return Model(_info(card, name or path.stem, version), path, card, labels, detector, preprocess, postprocess, notes)
+    if plan.anchors is not None and given != plan.anchors:
+        raise ConfigError(f"model.heads: lays out {plan.anchors} anchors, but {path} has {given}")
+    card = replace(card, num_classes=plan.num_classes)
+    notes = _notes(plan.preprocess, plan.labels, card)
+    info = _info(card, plan.name, plan.version)
+    return Model(info, path, card, plan.labels, detector, plan.preprocess, plan.postprocess, notes, config.model)
+
+
+def _safe_runtime(plan: Plan, runtime: RuntimeConfig) -> RuntimeConfig:
+    """The settings as they are, or one thread where more of them would lose a class without an error."""
+    lost = plan.card.lost_class(runtime.num_threads)
+    if lost is None:
+        return runtime
+    log.warning(
+        "runtime.num_threads = %d: one thread is used, for with %d the runtime would lose every %r of this model "
+        "(regular suppression in the graph, tensorflow issue 56058); %d threads and more are safe",
+        *(runtime.num_threads, runtime.num_threads, plan.labels.name(lost), plan.num_classes),
+    )
+    return msgspec.structs.replace(runtime, num_threads=1)
 
 
 def _info(card: ModelCard, name: str, version: str) -> ModelInfo:
     shape = "x".join(str(size) for size in card.input.shape[1:])
-    return ModelInfo(name, version, card.sha256, f"{card.input.dtype} {shape}", card.num_classes)
+    return ModelInfo(name, version, card.sha256, f"{card.input.dtype} {shape}", card.num_classes, card.arena_bytes)
 
 
 def _heads(path: Path, card: ModelCard, setting: Heads | None) -> Heads | None:
@@ -153,6 +206,10 @@ class Pipeline:
         self._camera, self._meter, self._clock = camera, meter, clock
         self._preprocess, self._invoke, self._postprocess = model.preprocess, model.detector.invoke, model.postprocess
         self._placement = Placement(0, 0)
+
+    def judge_by(self, postprocess: Postprocessor) -> None:
+        """From the next frame on; called on the thread that calls ``step``."""
+        self._postprocess = postprocess
 
     def step(self, timeout_s: float) -> FrameResult | None:
         """Carry the newest frame through; None when no frame came within ``timeout_s``.

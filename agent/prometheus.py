@@ -97,6 +97,7 @@ class Exposition:
             yield from _families(core.GaugeMetricFamily, _gauges(health))
             yield from _families(core.CounterMetricFamily, _counters(health))
             yield self._stages(health)
+            yield from self._by_cause(health)
         if self._mqtt is not None:
             yield from self._publishing(self._mqtt)
 
@@ -108,6 +109,20 @@ class Exposition:
             for quantile, value_s in (("0.5", stats.p50_s), ("0.9", stats.p90_s), ("0.99", stats.p99_s)):
                 family.add_metric([name, quantile], value_s)
         return family
+
+    def _by_cause(self, health: Health) -> Iterator[Any]:
+        failures = {status.name: status.failures_total for status in health.board.sensors if status.failures_total}
+        episodes = health.episodes.items()
+        for name, text, label, values in (
+            ("blind_cause_seconds", "Time without an answer, over restarts.", "cause", health.blind),
+            ("held_episodes", "Times that the board was held back.", "cause", {c: each.count for c, each in episodes}),
+            ("held_seconds", "How long it was.", "cause", {c: each.seconds for c, each in episodes}),
+            ("sensor_failures", "Readings that were refused or failed.", "sensor", failures),
+        ):
+            family = self._core.CounterMetricFamily(f"edge_agent_{name}", text, labels=[label])
+            for key, value in values.items():
+                family.add_metric([key], value)
+            yield family
 
     def _publishing(self, mqtt: PublisherStatus) -> Iterator[Any]:
         yield from _families(
@@ -187,15 +202,25 @@ def _families(kind: Callable[..., Any], rows: Gauges) -> Iterator[Any]:
 
 
 def _gauges(health: Health) -> Gauges:
-    process, thermal = health.board.process, health.board.thermal
+    process, thermal, growth = health.board.process, health.board.thermal, health.growth
     return [
         ("uptime_seconds", "Since the agent's start.", health.uptime_s),
         ("frames_per_second", "Frames answered a second, newest window.", health.fps),
         ("camera_up", "The camera gives good pictures.", float(health.camera.state == "streaming")),
         ("resident_memory_bytes", "Memory of the agent.", process.rss_bytes),
+        ("private_memory_bytes", "Memory that nobody else has.", process.uss_bytes),
+        ("cgroup_memory_bytes", "Memory charged to the service, page cache included.", process.cgroup_bytes),
+        ("memory_growth_bytes_per_hour", "How fast private memory grows.", growth.bytes_hour if growth else None),
         ("cpu_percent", "Processor time of the agent; 100 is one core.", process.cpu_percent),
         ("soc_temperature_celsius", "The processor's temperature.", thermal.soc_celsius),
+        ("accelerator_temperature_celsius", "A Coral on PCIe or M.2.", thermal.accelerator_celsius),
+        ("pmic_temperature_celsius", "A Pi's power chip.", thermal.pmic_celsius),
+        ("rp1_temperature_celsius", "The I/O chip of a Pi 5.", thermal.rp1_celsius),
+        ("nvme_temperature_celsius", "The hottest NVMe drive.", thermal.nvme_celsius),
+        ("core_volts", "The processor's core.", thermal.core_volts),
+        ("fan_rpm", "Turns of the fan a minute.", thermal.fan_rpm),
         ("frequency_hertz", "The processor's clock.", thermal.frequency_hz),
+        ("frequency_max_hertz", "The highest that the kernel may ask for.", thermal.frequency_max_hz),
         ("throttled", "Throttled or capped now.", thermal.throttled),
         ("under_voltage", "Under-volted now.", thermal.under_voltage),
     ]
@@ -208,5 +233,6 @@ def _counters(health: Health) -> Gauges:
         ("camera_frames_dropped", "Frames that a newer one replaced.", camera.dropped_total),
         ("camera_frames_corrupt", "Frames that could not be decoded.", camera.corrupt_total),
         ("camera_reconnects", "Times that the source was opened again.", camera.reconnects_total),
-        ("blind_seconds", "Time without a usable picture.", health.blind_s),
+        ("blind_seconds", "Time without an answer.", health.blind_s),
+        ("planned_restarts", "Ends because of memory, over restarts.", health.planned_restarts),
     ]

@@ -10,14 +10,18 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from agent.commands import (
+    Benching,
+    BenchResults,
     Commands,
     Diag,
     Errands,
     Ledger,
     LogLevels,
     Operation,
+    Pictures,
     Rebirth,
     Restart,
     Snapshots,
@@ -25,6 +29,7 @@ from agent.commands import (
 )
 from agent.config import Config
 from agent.desired import Overlay
+from agent.local import Local
 from agent.publish import Publisher
 from agent.records import Answer, Desired, Labels
 
@@ -44,10 +49,13 @@ class Remote:
         overlay: the settings in force.
         clock: monotonic seconds.
         wall: unix time in seconds.
+        is_throttled: the board is held back now.
 
     Attributes:
+        benching: what the main thread is asked to measure.
         restart_asked: set when a command wants the process to end and be started again.
         snapshots: takes the newest result.
+        local: the socket for those on the board, where there is one.
     """
 
     def __init__(
@@ -62,23 +70,37 @@ class Remote:
         overlay: Overlay,
         clock: Callable[[], float],
         wall: Callable[[], float],
+        is_throttled: Callable[[], bool | None] = lambda: None,
     ) -> None:
         self.restart_asked = threading.Event()
         self.snapshots = Snapshots(labels)
         self._overlay = overlay
+        self._home = config.homeassistant
+        self._clock = clock
+        self._pictures: Pictures | None = None
         self._publisher: Publisher | None = None
+        self.local: Local | None = None
         self._tail = Tail()
         self._wishes: deque[Desired] = deque(maxlen=_MOST_WISHES)
         self._errands = Errands(clock)
         self._ledger = Ledger(folder if config.mqtt.host else None, wall)
         self.levels = LogLevels(config.log.level, _set_level, self._errands, clock)
+        self.benching = Benching(
+            self._progress,
+            self._finish,
+            is_throttled,
+            folder,
+        )
         operations: dict[str, Operation] = {
             "snapshot": self.snapshots,
-            "rebirth": Rebirth(say_birth, clock),
             "diag": Diag(facts, self._tail),
             "restart": Restart(self.restart_asked.set, lambda: self._ledger.is_lasting),
             "loglevel": self.levels,
+            "bench": self.benching,
+            "bench-result": BenchResults(folder),
         }
+        if config.mqtt.host:
+            operations["rebirth"] = Rebirth(say_birth, clock)
         self.commands = Commands(
             self._answer,
             operations,
@@ -89,14 +111,26 @@ class Remote:
             wall=wall,
         )
 
-    def start(self, publisher: Publisher | None, apply: Callable[[Config], None]) -> None:
+    def attach(self, publisher: Publisher | None) -> None:
+        """Where replies go; before the publisher starts, for the broker may have kept commands for us."""
+        self._publisher = publisher
+
+    def start(self, publisher: Publisher | None, apply: Callable[[Config, Mapping[str, Any]], None]) -> None:
         """Finish what a former life left, then take commands; ``apply`` puts settings in force."""
         logging.getLogger().addHandler(self._tail)
-        self._publisher = publisher
+        self.attach(publisher)
         if publisher is not None:
             self.commands.resume()
             self._overlay.start(apply, publisher.reported)
+            if self._home.enabled:
+                self._pictures = self._make_pictures(publisher)
         self._errands.start()
+
+    def reconfigure(self, config: Config) -> None:
+        """New settings are in force; called on the thread "writer"."""
+        self.levels.set(config.log.level)
+        if self._pictures is not None:
+            self._pictures.every(config.homeassistant.snapshot_s)
 
     def stop(self) -> None:
         """End after the command at hand; what waits is finished by the next start, if it was promised."""
@@ -114,8 +148,29 @@ class Remote:
         if not is_full:
             self._errands.do(lambda: self._overlay.take(self._wishes.popleft()))
 
+    def _progress(self, answer: Answer) -> None:
+        self.commands.progress(answer)
+
+    def _finish(self, answer: Answer) -> None:
+        self.commands.finish(answer)
+
+    def _make_pictures(self, publisher: Publisher) -> Pictures:
+        pictures = Pictures(
+            self.snapshots,
+            self._errands,
+            send=publisher.picture,
+            is_wanted=lambda: publisher.status().connected,
+            clock=self._clock,
+        )
+        pictures.every(self._home.snapshot_s)
+        return pictures
+
     def _answer(self, answer: Answer) -> None:
-        if self._publisher is not None:
+        if self.local is not None:
+            self.local.answer(answer)  # also to whoever asked here for what was asked over MQTT already
+        if answer.command.is_local:
+            self.commands.delivered(answer.command.op, answer.command.id)
+        elif self._publisher is not None:
             self._publisher.answer(answer)
 
 

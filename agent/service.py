@@ -1,8 +1,8 @@
 """The service: builds the pipeline, owns its life, and says at the end what happened.
 
 Threads: ``main`` walks the frames; ``camera`` decodes and prepares them; ``telemetry`` reads slow sensors; ``mqtt``
-talks to the broker; ``writer`` writes annotated pictures when asked to. A thread that dies ends the process with a
-reason. The loop waits for none of them.
+talks to the broker; ``local`` answers on the local socket; ``writer`` does what was asked. A thread that dies ends the
+process with a reason, but for ``local`` and those that are started again. The loop waits for none of them.
 """
 
 from __future__ import annotations
@@ -26,6 +26,13 @@ _POLL_S = 0.25
 """Longest wait for a frame: how late a stop, a window's end or a dead thread can be noticed."""
 
 
+RESTARTS = {
+    "restart": "a command asked for a new start; start it again",
+    "memory-limit": "resident memory is above measure.memory_limit_bytes; start it again",
+}
+"""Ends after which whoever supervises the agent starts it again, and what is said then."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """When a run ends by itself; None: never."""
@@ -44,8 +51,8 @@ class Summary:
         perf: the sum of all windows.
         camera: the camera's last status.
         board: the last reading of the slow sensors.
-        blind_s: seconds without a usable picture.
-        ended: why it ended: ``end of file``, ``seconds``, ``frames``, ``restart`` or ``stopped``.
+        blind_s: seconds without an answer.
+        ended: why it ended: ``end of file``, ``seconds``, ``frames``, ``restart``, ``memory-limit`` or ``stopped``.
         first_detection_s: from the start of :func:`run` to the first answer; None when there was none.
     """
 
@@ -91,8 +98,9 @@ def run(
         gc.freeze()
         loop = _Loop(parts, limits, stop, patient=patient, begun_s=begun_s, clock=clock)
         summary = loop.run(on_result)
-    if summary.ended == "restart":
-        raise RestartError("a command asked for a new start; start it again")
+        parts.ended = summary.ended
+    if summary.ended in RESTARTS:
+        raise RestartError(RESTARTS[summary.ended])
     return summary
 
 
@@ -112,6 +120,7 @@ class _Loop:
         self._parts, self._limits, self._stop = parts, limits, stop
         self._patient, self._begun_s, self._clock = patient, begun_s, clock
         self._pipeline = Pipeline(parts.camera, parts.model, parts.meter, clock)
+        self._pipeline.judge_by(parts.rules.postprocess)
         self._started_s = clock()
         self._frames = 0
         self._first_s: float | None = None
@@ -123,9 +132,13 @@ class _Loop:
             self._parts.meter,
             self._parts.camera,
         )
-        snapshots, see = self._parts.remote.snapshots, self._parts.see
+        snapshots, see, answered = self._parts.remote.snapshots, self._parts.see, telemetry.answered
+        benching = self._parts.remote.benching
         ended = ""
+        fresh = self._parts.fresh
         while not ended:
+            if fresh:
+                self._pipeline.judge_by(self._parts.take_rules().postprocess)
             result = step(_POLL_S)
             if result is None:
                 self._check_idle()
@@ -133,6 +146,7 @@ class _Loop:
                 if self._first_s is None:
                     self._first_s = self._clock() - self._begun_s
                 self._frames += 1
+                answered(result)
                 snapshots.newest = result
                 if on_result is not None:
                     on_result(result)
@@ -140,16 +154,23 @@ class _Loop:
             report = meter.window(camera.dropped_total)
             if report is not None:
                 telemetry.perf(report)
+            if benching.asked is not None:
+                self._parts.benchmark(self._is_over)
             ended = self._ended(idle=result is None)
         if not self._frames and not self._patient and ended == "seconds":
             self._refuse_blind_run()
         return self._summary(ended)
+
+    def _is_over(self) -> bool:
+        return self._stop.is_set() or self._parts.remote.restart_asked.is_set()
 
     def _ended(self, *, idle: bool) -> str:
         if self._stop.is_set():
             return "stopped"
         if self._parts.remote.restart_asked.is_set():
             return "restart"
+        if self._parts.telemetry.restart_reason:
+            return self._parts.telemetry.restart_reason
         if self._limits.frames is not None and self._frames >= self._limits.frames:
             return "frames"
         if self._limits.seconds is not None and self._clock() - self._started_s >= self._limits.seconds:
@@ -158,6 +179,7 @@ class _Loop:
 
     def _check_idle(self) -> None:
         """No frame came: is somebody dead, or was there never a picture?"""
+        self._parts.telemetry.idle()
         if not self._parts.telemetry.alive:
             raise AgentError("the telemetry thread died; its error is in the log above")
         camera = self._parts.config.camera

@@ -1,7 +1,8 @@
 """The telemetry thread: slow sensors in, messages out; and what the camera's state means to others.
 
 ``Telemetry`` owns the thread named "telemetry". The inference loop never waits for a sensor: it hands windows over and
-goes on. Without a broker everything runs as well, and only the summary at the end tells of it.
+goes on. What readings mean is judged by :mod:`agent.vitals`. Without a broker everything runs as well, and only the
+summary at the end tells of it.
 """
 
 from __future__ import annotations
@@ -9,11 +10,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import Literal
 
 from agent.config import Config
+from agent.diary import Diary
 from agent.measure import Sensors
 from agent.publish import Publisher
-from agent.records import BoardReading, CameraState, CameraStatus, Health, PerfReport, StageStats
+from agent.records import BoardReading, CameraState, CameraStatus, FrameResult, Health, Pace, PerfReport, StageStats
+from agent.vitals import Vitals, boot_clock
 
 ALARMS: dict[CameraState, str] = {
     "down": "camera",
@@ -21,27 +25,6 @@ ALARMS: dict[CameraState, str] = {
     "black": "camera",
     "frozen": "frozen-picture",
 }
-
-
-class Blindness:
-    """Seconds without a usable picture, on the monotonic clock. Pure: fed with states and times."""
-
-    def __init__(self) -> None:
-        self._total_s = 0.0
-        self._since_s: float | None = None
-
-    def update(self, state: CameraState, now_s: float) -> None:
-        """The camera is in this state from now on."""
-        sees = state in {"streaming", "ended"}
-        if sees and self._since_s is not None:
-            self._total_s += max(0.0, now_s - self._since_s)
-            self._since_s = None
-        elif not sees and self._since_s is None:
-            self._since_s = now_s
-
-    def total_s(self, now_s: float) -> float:
-        """Blind seconds until now, the present ones included."""
-        return self._total_s + (max(0.0, now_s - self._since_s) if self._since_s is not None else 0.0)
 
 
 class Telemetry:
@@ -54,6 +37,9 @@ class Telemetry:
         camera: the camera's status, called on this object's thread.
         clock: monotonic seconds.
         on_card: given a health card after each reading, on this object's thread.
+        pace: how many frames are taken.
+        diary: what survives the process; nothing when not given.
+        boot_s: seconds since the kernel's start.
     """
 
     def __init__(
@@ -65,14 +51,19 @@ class Telemetry:
         clock: Callable[[], float] = time.monotonic,
         *,
         on_card: Callable[[Health], None] | None = None,
+        pace: Callable[[], Pace] = Pace,
+        diary: Diary | None = None,
+        boot_s: Callable[[], float] = boot_clock,
     ) -> None:
         self._config, self._sensors, self._publisher = config, sensors, publisher
         self._camera, self._clock = camera, clock
-        self._on_card = on_card
+        self._on_card, self._pace = on_card, pace
         self._begun_s = clock()
-        self._blindness = Blindness()
-        self._blindness.update("starting", self._begun_s)
+        self.vitals = Vitals(config.measure, sensors, publisher, diary or Diary(None), clock=clock, boot_s=boot_s)
+        self._answered = self.vitals.answered
         self._alarm: str | None = None
+        self._reason = ""
+        self._absent = ""
         self._fps: float | None = None
         self._stages: dict[str, StageStats] = {}
         self._health_due_s = self._begun_s
@@ -90,29 +81,47 @@ class Telemetry:
         """The thread runs; when it does not, the process has to end with a reason."""
         return self._thread.is_alive()
 
-    def stop(self) -> None:
-        """End the thread, if it was started; a sensor that blocks is left behind."""
+    def stop(self, reason: str = "stopped") -> None:
+        """End the thread, if it was started; a sensor that blocks is left behind. The reason goes into the diary."""
         self._stop.set()
         if self._thread.ident is not None:
             self._thread.join(timeout=2.0)
+            self.vitals.end(reason)
 
     def reconfigure(self, config: Config) -> None:
         """How often from now on; called on any thread."""
         self._config = config
         self._health_due_s = min(self._health_due_s, self._clock() + config.mqtt.health_s)
 
+    def answered(self, result: FrameResult) -> None:
+        """A frame was answered; called on the main thread for each one."""
+        self._answered(result.frame.captured_s + result.times.age_s)
+
+    def idle(self) -> None:
+        """No frame came; called on the main thread, which is alive."""
+        self.vitals.idle(self._clock())
+
+    @property
+    def restart_reason(self) -> str:
+        """Why the agent should end between two frames and be started anew; empty: it should not."""
+        return self.vitals.restart_reason
+
     def perf(self, report: PerfReport) -> None:
         """One window of the pipeline; called on the main thread, returns at once."""
         self._fps, self._stages = report.fps, report.stages
+        self.vitals.perf(report)
         if self._publisher is not None:
             self._publisher.perf(report)
 
     def camera_changed(self, status: CameraStatus) -> None:
         """The camera's state changed: count blind seconds, raise or clear its alarm, say how we are."""
         with self._lock:
-            self._blindness.update(status.state, self._clock())
+            if self._absent:
+                return  # who is absent looks at no picture; what the camera is like is asked again afterwards
+            self.vitals.camera(status.state, self._clock())
             alarm = ALARMS.get(status.state)
             before, self._alarm = self._alarm, alarm
+            self._reason = status.reason if alarm else ""
         if before != alarm:
             self._health_due_s = self._clock()  # the card tells of the camera: it must not be minutes late
         if self._publisher is None:
@@ -121,20 +130,51 @@ class Telemetry:
             self._publisher.alarm(before, None)
         if alarm is not None:
             self._publisher.alarm(alarm, f"camera {status.state}: {status.reason}")
-        self._publisher.state("degraded" if alarm else "online", status.reason if alarm else "")
+        self._say_state()
+
+    def absent(self, reason: str) -> None:
+        """From now on no frame is answered, on purpose: blind, and not for the camera's fault."""
+        self.vitals.absent("bench")
+        with self._lock:
+            self._absent = reason
+        if self._publisher is not None:
+            self._publisher.state("updating", reason)
+
+    def back(self, status: CameraStatus) -> None:
+        """Frames are answered again; ``status`` is the camera's."""
+        with self._lock:
+            self._absent = ""
+        self.vitals.absent(None)
+        self.camera_changed(status)
 
     def health(self) -> Health | None:
         """The last-value card; None before the first reading."""
         if self.reading is None:
             return None
-        now_s = self._clock()
+        uptime_s = self._clock() - self._begun_s
+        card = Health(uptime_s, self._fps, self._camera(), self.reading, 0.0, self._stages, pace=self._pace())
+        return self.vitals.complete(card)
+
+    def _say_state(self) -> None:
+        """What we are; the publisher says it only when it changes."""
         with self._lock:
-            blind_s = self._blindness.total_s(now_s)
-        return Health(now_s - self._begun_s, self._fps, self._camera(), self.reading, blind_s, self._stages)
+            trouble = self._reason if self._alarm else self.vitals.trouble
+            state: Literal["online", "degraded"] = "degraded" if self._alarm or trouble else "online"
+            is_absent = bool(self._absent)
+        if self._publisher is not None and not is_absent:
+            self._publisher.state(state, trouble)
+
+    def _judge(self, reading: BoardReading) -> None:
+        troubled = self.vitals.trouble
+        self.vitals.take(reading, self._camera().frames_total)
+        if self.vitals.trouble != troubled:
+            self._say_state()
 
     def _run(self) -> None:
+        self.vitals.begin()
         while True:
             self.reading = self._sensors.read()
+            self._judge(self.reading)
             now_s = self._clock()
             is_due = now_s >= self._health_due_s
             if is_due:

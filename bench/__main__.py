@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from bench import memory, publish, render, start, street
+from bench import compare, governor, litert, memory, parity, publish, render, sensors, start, street
 from bench.recalibrate import demo as recalibrate
 from bench.recalibrate import light
 
@@ -13,14 +13,19 @@ BENCHES: dict[str, Callable[[list[str]], None]] = {
     "street": street.main,
     "render": render.main,
     "publish": publish.main,
+    "sensors": sensors.main,
+    "parity": parity.main,
     "start": start.main,
     "memory": memory.main,
+    "litert": litert.main,
+    "compare": compare.main,
     "growth": memory.growth,
+    "governor": governor.main,
     "recalibrate": recalibrate.main,
     "light": light.main,
 }
 SHORT = ("street", "start", "memory")
-"""What ``make bench`` runs; ``growth`` takes ten minutes."""
+"""What ``make bench`` runs; ``growth`` takes ten minutes, ``compare`` forty."""
 
 
 def main() -> None:

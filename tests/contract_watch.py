@@ -29,8 +29,9 @@ def complaint(topic: str, body: bytes) -> str:
     """What is wrong with a payload; empty when it keeps the contract."""
     if _NOT_OURS.fullmatch(topic) or (topic, body) in _foreign:
         return ""
-    if topics.find_batch(topic) is not None:
-        return _batch_complaint(topic, body)
+    raw = _batch_complaint if topics.find_batch(topic) else _picture_complaint if is_picture(topic) else None
+    if raw is not None:
+        return raw(topic, body)
     line = topics.find(topic)
     if line is None:
         return f"{topic} is not in the contract"
@@ -39,6 +40,16 @@ def complaint(topic: str, body: bytes) -> str:
     if topics.packet_bytes(topic, body, line.qos) > topics.MAX_PACKET_BYTES:
         return f"{topic}: {len(body)} bytes"
     return _schema_complaint(topic, body, line)
+
+
+def is_picture(topic: str) -> bool:
+    return topic.split("/")[4:] == [topics.IMAGE.pattern]
+
+
+def _picture_complaint(topic: str, body: bytes) -> str:
+    if topics.packet_bytes(topic, body, 1) > topics.MAX_PACKET_BYTES:
+        return f"{topic}: {len(body)} bytes"
+    return "" if body.startswith(b"\xff\xd8\xff") and body.endswith(b"\xff\xd9") else f"{topic}: no JPEG"
 
 
 def _batch_complaint(topic: str, body: bytes) -> str:

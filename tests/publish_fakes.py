@@ -99,6 +99,8 @@ class Link:
     fault: Exception | None = None
     sent: list[Sent] = field(default_factory=list)
     topics: list[str] = field(default_factory=list)
+    asked_qos: dict[str, int] = field(default_factory=dict)
+    keeps: bool = False
     coming: list[LinkEvent] = field(default_factory=list)
     end: str = ""
 
@@ -121,7 +123,8 @@ class Link:
             self.coming.append(Acked(mid))
         return mid
 
-    def subscribe(self, topics: list[str]) -> None:
+    def subscribe(self, topics: list[str], qos: int = 1) -> None:
+        self.asked_qos |= dict.fromkeys(topics, qos)
         self.topics += topics
 
     def close(self) -> None:
@@ -147,6 +150,8 @@ class Rig:
         max_s: float = 120.0,
         ack_deadline_s: float = 15.0,
         home: Callable[[Clock], Announcer] | None = None,
+        wants_session: bool = False,
+        seed: int = 7,
     ) -> None:
         self.clock = Clock()
         self.wake = Wake(self.clock)
@@ -171,13 +176,14 @@ class Rig:
             inbox=self.inbox,
             wake=self.wake,  # type: ignore[arg-type]
             conn=self.conn,
-            backoff=Backoff(max_s, Random(7)),  # noqa: S311  # jitter
+            backoff=Backoff(max_s, Random(seed)),  # noqa: S311  # jitter
             clock=self.clock,
+            wants_session=wants_session,
         )
 
-    def _dial(self, version: int, will: Will) -> Link:
+    def _dial(self, version: int, will: Will, keeps: bool = False) -> Link:
         link = self.links.pop(0) if self.links else Link(self.clock)
-        link.version, link.will = version, will
+        link.version, link.will, link.keeps = version, will, keeps
         self.dialled.append(link)
         return link
 

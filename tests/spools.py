@@ -12,6 +12,7 @@ from agent.publish.profile import AS_MEASURED, profile_of
 from agent.publish.session import Session
 from agent.publish.stamp import Stamper
 from agent.publish.stored import merge_rows
+from agent.publish.tally import Tally, formers, name_of
 from agent.publish.topics import Names
 from tests.publish_fakes import Clock, Link, Rig
 
@@ -21,6 +22,7 @@ P = "edge/v1/home/cam1"
 class StoredRig(Rig):
     """A rig whose session keeps what waits as the settings say; ``life`` is the start of the agent.
 
+    With ``run`` it counts there what a kill takes along, and tells what its former lost.
     Windows are sent at once and as they are, unless ``as_measured`` is false: then as the profile says.
     """
 
@@ -31,6 +33,7 @@ class StoredRig(Rig):
         clock: Clock | None = None,
         life: str = "b007",
         as_measured: bool = True,
+        run: Path | None = None,
         **settings: object,
     ) -> None:
         super().__init__()
@@ -38,8 +41,11 @@ class StoredRig(Rig):
         self.clock = clock or self.clock
         self.wake.clock = self.clock
         names = Names("home", "cam1")
-        self.outbox = Outbox(config.queue_bytes, merge_rows)
-        self.stamper = Stamper(device="cam1", boot=life, clock=self.clock, wall=self.clock.wall)
+        self.tally = Tally(life)
+        self.outbox = Outbox(config.queue_bytes, merge_rows, self.tally)
+        self.stamper = Stamper(
+            device="cam1", boot=life, clock=self.clock, wall=self.clock.wall, on_stamp=self.tally.made
+        )
         self.spool = make_spool(config, self.outbox, state_dir, self.stamper, names.prefix)
         self.session = Session(
             names,
@@ -50,6 +56,10 @@ class StoredRig(Rig):
             profile=AS_MEASURED if as_measured else profile_of(config),
             backlog_bytes_s=config.backlog_bytes_s,
         )
+        if run is not None:
+            name = name_of(names.prefix, state_dir or run)
+            self.session.reckoning.add(formers(run, name))
+            self.tally.open(run, name)
         self.network = Network(
             self.network._access,
             self._dial,
@@ -78,6 +88,13 @@ class StoredRig(Rig):
         by_s = self.clock.now_s + seconds
         while self.clock.now_s < by_s:
             self.network.step()
+
+    def kill(self) -> None:
+        """The agent dies without a goodbye: its files are all that is left."""
+        store = self.spool._disk._store
+        if store is not None and store._db is not None:
+            store._db.close()
+        self.tally.close()
 
     def stop(self) -> bool:
         """The agent ends as it should."""

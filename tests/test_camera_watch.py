@@ -241,3 +241,21 @@ def test_a_fault_is_never_active_before_its_limit(signs: list[tuple[bool, float]
             assert now_s - last_good_s >= 2.0
         if was and not fault.active:
             assert good
+
+
+def test_other_limits_hold_from_now_on_and_only_what_changed_counts_anew() -> None:
+    watch = Watch(begin_s=0.0, stall_s=100.0, frozen_s=10.0, black_s=10.0)
+    for second in range(13):
+        watch.frame(float(second))
+        watch.look(float(second), same=True, dark=True)
+    assert watch.judge(12.0).state == "black"
+    watch.relimit(frozen_s=10.0, black_s=20.0)
+    assert watch.judge(12.0).state == "frozen", "the other fault goes on"
+    watch.relimit(frozen_s=0.0, black_s=20.0)
+    assert watch.judge(12.0).state == "streaming"
+    for second in range(13, 35):
+        watch.frame(float(second))
+        watch.look(float(second), same=True, dark=True)
+        assert (watch.judge(float(second)).state == "black") == (second >= 33)
+    watch.relimit(frozen_s=0.0, black_s=0.0)
+    assert watch.judge(34.0).state == "streaming"

@@ -21,12 +21,15 @@ from jsonschema import Draft202012Validator
 from agent.commands import (
     JPEG_BYTES,
     KINDS,
+    Benching,
+    BenchResults,
     Commands,
     Diag,
     Errands,
     Ledger,
     LogLevels,
     Operation,
+    Pictures,
     Rebirth,
     Restart,
     Snapshots,
@@ -37,8 +40,10 @@ from agent.commands import (
     share,
 )
 from agent.commands.budget import Budget
+from agent.commands.desk import MOST_SPREAD
 from agent.commands.diag import MOST_BYTES
 from agent.commands.ledger import FILE_NAME, MOST_ROWS
+from agent.errors import CameraError
 from agent.records import Answer, Command, Detections, Frame, FrameResult, Labels, StageTimes
 from tests.publish_fakes import Clock
 from tests.servers.mosquitto import wait_until
@@ -71,15 +76,19 @@ class Desk:
         self.births: list[float] = []
         self.levels: list[str] = []
         self.ended: list[str] = []
+        self.is_throttled: bool | None = None
         self.errands = SameThread(self.clock)
         self.ledger = Ledger(folder, self.clock.wall)
         self.snapshots = Snapshots(Labels({0: "cat"}))
         self.tail = Tail()
+        self.benching = Benching(self.progress, self.finish, lambda: self.is_throttled, folder)
         standard: dict[str, Operation] = {
             "snapshot": self.snapshots,
             "rebirth": Rebirth(lambda: self.births.append(self.clock.now_s), self.clock),
             "diag": Diag({"board": lambda: {"cores": 4}}, self.tail),
             "restart": Restart(lambda: self.ended.append("ended"), lambda: self.ledger.is_lasting),
+            "bench": self.benching,
+            "bench-result": BenchResults(folder),
             "loglevel": LogLevels("info", self.levels.append, self.errands, self.clock),
         }
         self.commands = Commands(
@@ -91,6 +100,21 @@ class Desk:
             clock=self.clock,
             wall=self.clock.wall,
         )
+
+    def progress(self, answer: Answer) -> None:
+        self.commands.progress(answer)
+
+    def finish(self, answer: Answer) -> None:
+        self.commands.finish(answer)
+
+    def main_thread(self) -> None:
+        """What a benchmark was asked for is done, and fails: there is no camera here."""
+
+        def measure(*_: object) -> Any:
+            raise CameraError("no camera")
+
+        self.benching.turn(measure, lambda: False, lambda: None)
+        self.errands.turn()
 
     def ask(self, op: str, name: str = "1", args: Any = None) -> Answer:
         """The last reply to a request."""
@@ -166,6 +190,15 @@ def test_a_second_request_under_one_id_gets_the_same_answer_and_is_not_done_agai
     assert desk.statuses() == ["succeeded"] * 3, "one that waits is not answered twice"
 
 
+def test_who_asks_again_while_the_last_reply_is_said_is_not_taken_for_waiting() -> None:
+    desk = Desk()
+    seen: list[bool] = []
+    desk.commands._send = lambda answer: seen.append((answer.command.op, answer.command.id) in desk.commands._waiting)
+    desk.commands.take(Command("diag", "1"))
+    desk.errands.turn()
+    assert seen == [False]
+
+
 def test_a_picture_is_not_kept_for_a_second_asker() -> None:
     desk = Desk()
     noise = np.random.default_rng(1).integers(0, 256, (300, 300, 3)).astype(np.uint8)
@@ -203,6 +236,82 @@ def test_the_thread_outlives_a_fault() -> None:
     errands.stop()
 
 
+# ---- pictures for whoever shows the last one
+
+
+class Album:
+    """Pictures, what they sent, and who wants them."""
+
+    def __init__(self) -> None:
+        self.desk = Desk()
+        self.sent: list[bytes] = []
+        self.is_wanted = True
+        self.pictures = Pictures(
+            self.desk.snapshots,
+            self.desk.errands,
+            send=self.sent.append,
+            is_wanted=lambda: self.is_wanted,
+            clock=self.desk.clock,
+        )
+
+    def wait(self, seconds: float) -> int:
+        """How many pictures came in that time, with a new frame each second."""
+        before = len(self.sent)
+        for _ in range(round(seconds)):
+            self.desk.snapshots.newest = result()
+            self.desk.clock.now_s += 1.0
+            self.desk.errands.turn()
+        return len(self.sent) - before
+
+
+def test_a_picture_that_a_command_made_is_sent_as_it_is() -> None:
+    album = Album()
+    album.desk.snapshots.newest = result()
+    answer = album.desk.ask("snapshot")
+    assert [base64.b64encode(jpeg).decode() for jpeg in album.sent] == [answer.data["jpeg"]]
+    assert album.wait(100) == 0, "and no other, unless it is wanted so"
+
+
+def test_pictures_come_as_often_as_is_wanted_from_now_on() -> None:
+    album = Album()
+    album.pictures.every(10.0)
+    assert album.wait(100) == 10
+    for _ in range(5):
+        album.pictures.every(20.0)
+    assert album.wait(100) == 5, "the former plan is over"
+    album.pictures.every(0.0)
+    assert album.wait(100) == 0
+    album.pictures.every(10.0)
+    assert album.wait(30) == 3
+    assert all(jpeg.startswith(b"\xff\xd8") and jpeg.endswith(b"\xff\xd9") for jpeg in album.sent)
+
+
+def test_other_settings_that_change_do_not_put_a_picture_off() -> None:
+    album = Album()
+    album.pictures.every(10.0)
+    count = 0
+    for _ in range(20):
+        count += album.wait(5)
+        album.pictures.every(10.0)
+    assert count == 10
+
+
+def test_no_picture_is_drawn_for_nobody_nor_an_old_one_sent_as_new() -> None:
+    album = Album()
+    album.pictures.every(10.0)
+    album.desk.clock.now_s += 10.0
+    album.desk.errands.turn()
+    assert not album.sent, "no frame yet"
+    album.is_wanted = False
+    assert album.wait(50) == 0
+    album.is_wanted = True
+    assert album.wait(10) == 1
+    for _ in range(50):
+        album.desk.clock.now_s += 1.0
+        album.desk.errands.turn()
+    assert len(album.sent) == 1, "the camera is down"
+
+
 # ---- to a whole site
 
 
@@ -215,6 +324,37 @@ def test_a_request_to_all_waits_its_share_of_the_spread() -> None:
     assert not desk.said
     desk.errands.turn(due_s)
     assert desk.statuses() == ["succeeded"]
+
+
+def test_a_request_to_all_that_comes_again_gets_the_same_answer_again() -> None:
+    desk = Desk()
+    for _ in range(2):
+        desk.ask_all("rebirth", "77", 600.0)
+        desk.clock.now_s += 601.0
+        desk.errands.turn()
+    assert desk.statuses() == ["succeeded", "succeeded"]
+    assert len(desk.births) == 1
+
+
+def test_a_flood_to_all_waits_within_bounds() -> None:
+    desk = Desk()
+    for number in range(MOST_SPREAD + 9):
+        desk.ask_all("diag", str(number), 600.0)
+    assert len(desk.errands._waiting) == MOST_SPREAD
+    desk.clock.now_s += 601.0
+    desk.errands.turn()
+    assert len(desk.said) == MOST_SPREAD
+    desk.ask_all("diag", "later", 600.0)
+    assert len(desk.errands._waiting) == 1, "there is room again"
+
+
+def test_a_command_whose_answer_is_yet_to_come_is_not_answered_twice(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.ask("restart", "9")
+    assert desk.statuses() == ["accepted", "running"]
+    desk.ask("restart", "9")
+    assert desk.statuses() == ["accepted", "running"]
+    assert len(desk.ended) == 1
 
 
 def test_shares_are_even_and_always_the_same() -> None:
@@ -477,10 +617,48 @@ def test_every_request_gets_one_outcome_whatever_is_repeated(asked: list[tuple[A
         desk.commands.take(Command(op, name, args=args))
         if turns:
             desk.errands.turn()
+            desk.main_thread()
     desk.errands.turn()
+    desk.main_thread()
     outcomes: dict[tuple[str, str], set[str]] = {}
     for answer in desk.said:
         if answer.status in FINAL:
             outcomes.setdefault((answer.command.op, answer.command.id), set()).add(f"{answer.status} {answer.code}")
     assert set(outcomes) == {(op, name) for (op, name, _), _ in asked}
     assert all(len(said) == 1 for said in outcomes.values())
+
+
+def test_what_was_said_last_of_a_command_is_forgotten_last() -> None:
+    ledger = Ledger(None, lambda: 1000.0)
+    old = Command("restart", "old")
+    ledger.remember(Answer(old, "accepted"))
+    for number in range(MOST_ROWS - 1):
+        ledger.remember(Answer(Command("diag", str(number)), "succeeded"))
+    ledger.remember(Answer(old, "succeeded"))
+    ledger.remember(Answer(Command("diag", "one-more"), "succeeded"))
+    found = ledger.find(("restart", "old"))
+    assert found is not None
+    assert found.status == "succeeded"
+    assert ledger.find(("diag", "0")) is None
+
+
+def test_a_level_set_from_elsewhere_waits_for_the_end_of_the_one_that_was_asked_for() -> None:
+    desk = Desk()
+    levels = LogLevels("info", desk.levels.append, desk.errands, desk.clock)
+    levels(Command("loglevel", "1"), operation.LogLevel(level="debug", for_s=60.0))
+    levels.set("warning")
+    assert desk.levels == ["debug"]
+    desk.clock.now_s += 61.0
+    desk.errands.turn()
+    assert desk.levels == ["debug", "warning"]
+    levels.set("error")
+    assert desk.levels[-1] == "error"
+
+
+def test_a_budget_that_was_not_used_does_not_pile_up() -> None:
+    clock = Clock()
+    budget = Budget(clock, most=3, each_s=10.0)
+    clock.now_s += 1e6
+    assert [budget.take() for _ in range(5)] == [True, True, True, False, False]
+    clock.now_s += 10.0
+    assert [budget.take(), budget.take()] == [True, False]

@@ -91,6 +91,8 @@ CONTRADICTING = {
     "[model]\nmean = [nan]": "model.mean[0]: nan is no number to work with",
     '[camera]\nuri = "a\\u0000b"': "camera.uri: has a NUL character in it",
     '[model]\nclasses = ["a\\u0000b"]': "model.classes[0]: has a NUL character in it",
+    "[homeassistant]\nenabled = true\nsnapshot_s = 4.9": "homeassistant.snapshot_s: a picture each 5 s is the most",
+    "[homeassistant]\nsnapshot_s = 5": "homeassistant.snapshot_s: needs homeassistant.enabled",
     "[camera]\nreconnect_min_s = 9\nreconnect_max_s = 8": "camera.reconnect_min_s: is more than camera.reconnect_max_s",
     "[model]\nmean = [1, 2]": "model.mean: give one number, or three for three channels",
     "[model]\nstd = [1, 2]": "model.std: give one number, or three for three channels",
@@ -184,9 +186,14 @@ class TestTemplate:
         assert parse(text) == Config()
         said = {f"{table}.{key}" for table, rows in raw.items() if isinstance(rows, dict) for key in rows}
         silent = {key for key in said if f"\n{key.partition('.')[2]} = " not in text}
-        assert silent == {"model.label_offset", "model.heads", "mqtt.keepalive_s", "mqtt.resolution_s"}, (
-            "only what has no default is left out"
-        )
+        unset = {
+            "governor.target_celsius",
+            "model.label_offset",
+            "model.heads",
+            "mqtt.keepalive_s",
+            "mqtt.resolution_s",
+        }
+        assert silent == unset, "only what has no default is left out"
 
     def test_each_line_can_be_set_alone(self) -> None:
         for line in re.findall(r"^#(\w+ = .*)$", template(), flags=re.MULTILINE):
@@ -252,7 +259,7 @@ def _numbers(node: Any) -> st.SearchStrategy[float]:
 
 def _texts(node: Any) -> st.SearchStrategy[str]:
     if node.pattern:
-        return st.from_regex(node.pattern, fullmatch=True)
+        return st.from_regex(node.pattern, fullmatch=True).filter(lambda text: "\0" not in text)
     return TEXT.filter(lambda text: len(text) >= (node.min_length or 0))
 
 
@@ -284,12 +291,18 @@ def mended(raw: dict[str, Any]) -> dict[str, Any]:
     for name in ("cert_file", "key_file", "password_file"):
         mqtt[name] = "x"
     mqtt["username"] = "x"
+    raw.setdefault("parity", {}).pop("every_s", None)
     mqtt["host"] = mqtt.get("host", "").replace("/", "")
     for number, zone in enumerate(raw.get("zones", [])):
         zone["name"] += str(number)
     counted = [zone["name"] for zone in raw.get("zones", []) if zone.get("mode", "include") in {"include", "count"}]
     raw.setdefault("detections", {})["zones"] = counted[:1]
-    raw.setdefault("prometheus", {})["listen"] = ""
+    prometheus = raw.setdefault("prometheus", {})
+    prometheus["listen"] = ""
+    if "\0" in prometheus.get("textfile", ""):
+        prometheus["textfile"] = ""
+    home = raw.setdefault("homeassistant", {})
+    home["snapshot_s"] = max(home["snapshot_s"], 5.0) if home.get("enabled") and home.get("snapshot_s") else 0.0
     heads = model.get("heads") or {}
     for item in heads.get("maps", ()):
         item |= {"rows": 1 + abs(item["rows"]) % 9, "cols": 1 + abs(item["cols"]) % 9}

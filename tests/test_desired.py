@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.config import LIVE, Config, MqttConfig, not_live, overlaid
 from agent.config import settings as all_settings
 from agent.desired import FILE_NAME, Overlay
+from agent.errors import ConfigError
 from agent.publish import translate
 from agent.records import Desired, Standing
 
@@ -24,9 +26,16 @@ class Board:
 
     def __init__(self, folder: Path | None = None, base: Config = BASE) -> None:
         self.applied: list[Config] = []
+        self.wishes: list[dict[str, Any]] = []
         self.said: list[Standing] = []
         self.overlay = Overlay(base, folder, "coco 1.0")
-        self.overlay.start(self.applied.append, self.said.append)
+        self.overlay.start(self.apply, self.said.append)
+
+    def apply(self, config: Config, changes: Mapping[str, Any]) -> None:
+        if "unicorn" in config.model.classes:
+            raise ConfigError("model.classes: the model has no 'unicorn'")
+        self.applied.append(config)
+        self.wishes.append(dict(changes))
 
     def want(self, rev: int | None, **config: Any) -> Standing:
         self.overlay.take(Desired(rev, {key.replace("__", "."): value for key, value in config.items()}))
@@ -45,6 +54,16 @@ def test_a_wish_is_put_in_force_and_reported() -> None:
     assert standing.config == {"mqtt.health_s": 5, "log.level": "debug"}
     assert board.applied[-1].mqtt.health_s == 5.0
     assert board.applied[-1].mqtt.host == "broker"
+
+
+def test_a_wish_that_is_the_files_own_value_is_a_wish_all_the_same() -> None:
+    board = Board()
+    board.want(1, mqtt__health_s=60.0)
+    assert board.wishes == [{"mqtt.health_s": 60.0}], "it may win over what is in neither: a bundle's manifest"
+    board.want(2, mqtt__health_s=60.0)
+    assert len(board.wishes) == 1, "the same again changes nothing"
+    board.want(3)
+    assert board.wishes[-1] == {}
 
 
 def test_each_wish_stands_for_itself_over_the_file() -> None:
@@ -72,7 +91,12 @@ def test_an_old_or_equal_revision_is_ignored(rev: int) -> None:
         (Desired(9, {"mqtt.health_s": "often"}), "bad-config", "mqtt.health_s"),
         (Desired(9, {"log.level": None}), "bad-config", "log.level"),
         (Desired(9, {"mqtt.host": "evil"}), "unsupported", "mqtt.host"),
-        (Desired(9, {"model.score_threshold": 0.1}), "unsupported", "model.score_threshold"),
+        (Desired(9, {"model.iou_threshold": 0.1}), "unsupported", "model.iou_threshold"),
+        (Desired(9, {"model.score_threshold": 1.1}), "bad-config", "model.score_threshold"),
+        (Desired(9, {"mqtt.health_s": 5, "model.classes": ["unicorn"]}), "bad-config", "no 'unicorn'"),
+        (Desired(9, {"model.class_thresholds": {"person": 2}}), "bad-config", "model.class_thresholds"),
+        (Desired(9, {"detections.zones": ["nowhere"]}), "bad-config", "detections.zones"),
+        (Desired(9, {"homeassistant.snapshot_s": 60}), "bad-config", "needs homeassistant.enabled"),
         (Desired(9, {"mqtt.health_s": 5, "no.such": 1}), "unsupported", "no.such"),
         (Desired(9, {"mqtt.health_s": 5}, ("bundle",)), "unsupported", "bundle"),
         (Desired(None, problem="it is no JSON object"), "bad-desired", "no JSON object"),
@@ -117,6 +141,23 @@ def test_a_damaged_file_leaves_the_settings_of_the_file(tmp_path: Path, rubbish:
     assert Board(tmp_path).health_s == 9.0
 
 
+def test_a_wish_that_the_model_cannot_take_is_given_up_until_it_is_said_again(tmp_path: Path) -> None:
+    Board(tmp_path).want(5, mqtt__health_s=7.0)
+    overlay, said = Overlay(BASE, tmp_path), list[Standing]()
+    assert overlay.changes == {"mqtt.health_s": 7.0}
+    overlay.give_up(ConfigError("model.classes: the model has no 'unicorn'"))
+    assert (overlay.config, overlay.changes, overlay.is_active) == (BASE, {}, False)
+    overlay.start(lambda _config, _changes: None, said.append)
+    assert (said[-1].phase, said[-1].error_code, said[-1].rev_seen, said[-1].rev_applied) == (
+        "failed",
+        "not-restored",
+        0,
+        0,
+    )
+    overlay.take(Desired(5, {"mqtt.health_s": 7.0}))
+    assert (said[-1].phase, said[-1].rev_applied) == ("applied", 5), "the broker says the same again"
+
+
 def test_a_folder_that_cannot_be_written_costs_only_the_memory(tmp_path: Path) -> None:
     board = Board(tmp_path / "gone")
     assert board.want(1, mqtt__health_s=9).phase == "applied"
@@ -126,7 +167,9 @@ def test_a_folder_that_cannot_be_written_costs_only_the_memory(tmp_path: Path) -
 def test_nothing_on_the_list_can_cut_the_board_off() -> None:
     known = {row.key for row in all_settings()}
     assert set(LIVE) <= known
-    assert not [key for key in LIVE if key.startswith(("device.", "camera.", "model.")) or "host" in key]
+    reached_by = ("device.", "runtime.", "zones", "prometheus.", "camera.uri", "model.path", "model.bundle")
+    assert not [key for key in LIVE if key.startswith(reached_by) or "host" in key or "_file" in key]
+    assert {key for key in LIVE if key.startswith("mqtt.")} == {"mqtt.health_s", "mqtt.profile", "mqtt.resolution_s"}
     assert not_live([*LIVE, "mqtt.host"]) == ["mqtt.host"]
     with pytest.raises(ValueError, match=r"mqtt\.host"):
         overlaid(BASE, {"mqtt.host": "evil"})
@@ -135,7 +178,8 @@ def test_nothing_on_the_list_can_cut_the_board_off() -> None:
 values = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=9), st.lists(st.none()))
 
 
-@given(st.dictionaries(st.sampled_from(LIVE), values))
+@settings(deadline=None)
+@given(st.dictionaries(st.sampled_from(list(LIVE)), values))
 def test_any_value_of_a_live_setting_is_taken_or_refused_by_name(changes: dict[str, Any]) -> None:
     board = Board()
     board.overlay.take(Desired(1, changes))
@@ -159,7 +203,8 @@ NO_WISH = [
     b'{"rev": 0}',
     b'{"rev": 1.5}',
     b'{"rev": 1e30}',
-    b'{"rev": 1, "config": {"a": {}}}',
+    b'{"rev": 1, "config": {"a": {"b": {}}}}',
+    b'{"rev": 1, "config": {"a": [["b"]]}}',
     b'{"rev": 1, "x":' + b"[" * 8000,
     b'{"rev": 1}' + b" " * 9000,
 ]

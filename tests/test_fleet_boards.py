@@ -159,3 +159,9 @@ def test_a_backlog_of_a_former_start_is_not_the_present() -> None:
     late = pack([line("m/sys", body(boot="b1", seq=7, rss_bytes=100))])
     assert fleet.take(f"{P}/mh/sys", late, 0.0)
     assert only(fleet)["rss_bytes"] == 200
+
+
+def test_a_picture_for_home_assistant_is_no_news_of_a_board() -> None:
+    fleet = Fleet()
+    assert fleet.take("edge/v1/home/cam1/image", b"\xff\xd8\xff", 1.0)
+    assert (fleet.boards, fleet.refused_total) == ({}, 0)

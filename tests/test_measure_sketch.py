@@ -135,6 +135,40 @@ def test_percentiles_of_merged_windows_match_a_hundred_thousand_values() -> None
         assert whole.quantile(q) == pytest.approx(np.quantile(numbers, q, method="inverted_cdf"), rel=0.01)
 
 
+@settings(deadline=None)
+@given(st.lists(values, min_size=1, max_size=200), st.lists(st.integers(0, 4), min_size=200, max_size=200), quantiles)
+def test_quantiles_of_merged_parts_are_within_one_percent(numbers: list[float], where: list[int], q: float) -> None:
+    parts = [sketch_of(number for number, place in zip(numbers, where, strict=False) if place == n) for n in range(5)]
+    assert merged(*parts).quantile(q) == pytest.approx(exact(numbers, q), rel=0.0100001, abs=0.0)
+
+
+SHAPES = {
+    "a calm board": lambda rng: rng.lognormal(-4.8, 0.3, 1_000_000),
+    "one that throttles": lambda rng: np.concatenate(
+        [rng.lognormal(-4.8, 0.1, 900_000), rng.lognormal(-3.9, 0.1, 100_000)]
+    ),
+    "long waits": lambda rng: 0.01 * (1.0 + rng.pareto(1.5, 1_000_000)),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", SHAPES)
+def test_percentiles_of_merged_windows_match_a_million_values(shape: str) -> None:
+    """Windows of many sizes, each over the wire and back, merged; the worst error is printed."""
+    rng = np.random.default_rng(11)
+    numbers = rng.permutation(SHAPES[shape](rng))
+    cuts = np.sort(rng.integers(0, len(numbers), 2000))
+    windows = [sketch_of(map(float, part)) for part in np.split(numbers, cuts)]
+    whole = merged(*[Sketch.from_bins(w.bins(), low=w.min, high=w.max, total=w.sum) for w in windows])
+    assert whole.count == 1_000_000
+    worst = 0.0
+    for q in (0.0, 0.001, 0.5, 0.9, 0.95, 0.99, 0.999, 0.9999, 1.0):
+        true = float(np.quantile(numbers, q, method="inverted_cdf"))
+        worst = max(worst, abs((whole.quantile(q) or 0.0) / true - 1.0))
+    print(f"{shape}: at most {100 * worst:.2f} % off")  # noqa: T201
+    assert worst <= 0.01
+
+
 def test_a_mean_of_percentiles_would_not_do() -> None:
     """Why sketches travel: the p99 of a calm and a busy window is not the mean of their p99s."""
     calm, busy = sketch_of([0.010] * 900), sketch_of([0.100] * 100)

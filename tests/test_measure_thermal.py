@@ -16,16 +16,46 @@ from agent.measure import thermal
 from agent.records import ThermalReading
 from tests.measure_trees import ALARM, POLICY, TREES, WORD, ZONE, read, sensors, status, tree
 
+ALL = {"throttle": "sysfs", "soc": "sysfs", "frequency": "sysfs"}
+UNTHROTTLED = {"soc": "sysfs", "frequency": "sysfs"}
+
+
+def heat(soc: float, bits: int | None, hertz: float, span: tuple[float, float], **more: object) -> ThermalReading:
+    """What is expected of a tree without a mailbox."""
+    low, high = span
+    return ThermalReading(
+        soc_celsius=soc,
+        frequency_hz=hertz,
+        frequency_max_hz=high,
+        throttle_bits=bits,
+        under_voltage=None if bits is None else bool(bits & 1),
+        throttled=None if bits is None else bool(bits & 0xE),
+        frequency_min_hz=low,
+        sources=UNTHROTTLED if bits is None else ALL,
+        **({"frequency_hardware_max_hz": high} | more),  # type: ignore[arg-type]
+    )
+
 
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("pi3", ThermalReading(63.914, None, 1.4e9, 1.4e9, 0x80008, under_voltage=False, throttled=True)),
-        ("pi4", ThermalReading(48.686, None, 1.5e9, 1.5e9, 0x50005, under_voltage=True, throttled=True)),
-        ("pi5", ThermalReading(56.75, None, 2.4e9, 2.4e9, 0, under_voltage=False, throttled=False)),
-        ("zero2w", ThermalReading(52.616, None, 1.0e9, 1.0e9, 0, under_voltage=False, throttled=False)),
-        ("pc", ThermalReading(52.0, None, 2.401e9, 4.2e9)),
-        ("pc-apex", ThermalReading(51.25, 46.8, 3.4e9, 2.8e9)),
+        ("pi3", heat(63.914, 0x80008, 1.4e9, (6e8, 1.4e9), throttle_seen_bits=8)),
+        ("pi4", heat(48.686, 0x50005, 1.5e9, (6e8, 1.5e9), throttle_seen_bits=5)),
+        ("pi5", heat(56.75, 0, 2.4e9, (1.5e9, 2.4e9), throttle_seen_bits=0)),
+        ("zero2w", heat(52.616, 0, 1.0e9, (6e8, 1.0e9), throttle_seen_bits=0)),
+        ("pc", heat(52.0, None, 2.401e9, (4e8, 4.2e9))),
+        (
+            "pc-apex",
+            heat(
+                51.25,
+                None,
+                3.4e9,
+                (1.55e9, 2.8e9),
+                accelerator_celsius=46.8,
+                frequency_hardware_max_hz=3.4e9,
+                nvme_celsius=38.85,
+            ),
+        ),
     ],
 )
 def test_each_boards_heat_clock_and_power(name: str, expected: ThermalReading) -> None:

@@ -218,7 +218,7 @@ class TestCommand:
         docs = Path(__file__).parent.parent / "docs"
         for verb in ("show", "diff"):
             printed = edge_agent("model", verb, "--schema").stdout
-            assert printed == (docs / f"model-{verb}.schema.json").read_text()
+            assert printed == (docs / "schemas" / f"model-{verb}.json").read_text()
 
     @pytest.mark.parametrize("name", ["no.tflite", "", "text.tflite", "bad.bundle"])
     def test_what_cannot_be_read_is_one_line_and_65(self, tmp_path: Path, name: str) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.config import ModelConfig
+from agent.config import Config, ModelConfig, override
 from agent.infer import choose_backend
 from agent.model.graph import Graph, mapped
+from agent.parity import Tolerance, compare, plan_side
 from agent.preprocess import Preprocessor
 from agent.records import Detections
 from tests.models import Case, Street, installed, iou, picture
@@ -61,6 +62,23 @@ def test_both_see_the_same_things(assets: Path, streets: list[Street], name: str
             least = 0.9 if smallest(found.xyxy[place]) >= SMALL else 0.75
             assert iou(found.xyxy[place], rival.xyxy[match]) >= least
             assert abs(float(found.confidence[place]) - float(rival.confidence[match])) <= STEP
+
+
+def test_parity_says_the_same_of_both_on_real_pictures(assets: Path, coco: Case) -> None:
+    sides = [
+        plan_side(name, override(Config(), {"model.path": str(coco.path), "runtime.backend": name}))
+        for name in ("litert", "tflite-runtime")
+    ]
+    pictures = [picture(assets / "images" / name) for name in PICTURES]
+    found = compare(sides[0], sides[1], pictures, Tolerance(lone_share=0.5))
+    assert found.figures.frames == len(PICTURES)
+    assert [side.what.split(", ")[1] for side in found.sides] == ["litert", "tflite-runtime"]
+    assert found.figures.score_error is not None
+    assert found.figures.score_error.high <= STEP
+    assert found.figures.mean_iou is not None
+    assert found.figures.mean_iou.low >= 0.95
+    assert found.raw is not None
+    assert found.raw.max_score > 0, "these runtimes do not agree to the last bit"
 
 
 def bare(name: str, kernels: str, case: Case, tensor: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:

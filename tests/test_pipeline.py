@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from agent import config as settings
+from agent.board import ready_model
 from agent.camera import Camera
 from agent.config import Config
 from agent.errors import ConfigError, ModelError
@@ -113,3 +114,11 @@ def iter_clock() -> object:
     """A clock that moves a millisecond each time it is asked."""
     ticks = iter(range(10**9))
     return lambda: next(ticks) * 1e-3
+
+
+def test_a_model_that_would_lose_a_class_on_several_threads_runs_on_one(caplog: pytest.LogCaptureFixture) -> None:
+    demo = settings.override(Config(), {"model.bundle": "demo:", "runtime.num_threads": 2})
+    loaded = ready_model(demo)
+    assert loaded.detector.info.num_threads == 1
+    assert "one thread is used, for with 2 the runtime would lose every 'washer'" in caplog.text
+    assert ready_model(settings.override(demo, {"runtime.num_threads": 7})).detector.info.num_threads == 7

@@ -18,7 +18,16 @@ from agent.config import Config, PrometheusConfig, parse
 from agent.errors import ConfigError, UnavailableError
 from agent.prometheus import Exposition
 from agent.publish import PublisherStatus
-from agent.records import BoardReading, CameraStatus, Health, ProcessReading, ThermalReading
+from agent.records import (
+    BoardReading,
+    CameraStatus,
+    EpisodeTotal,
+    Health,
+    MemoryGrowth,
+    ProcessReading,
+    SensorStatus,
+    ThermalReading,
+)
 from tests.publish_fakes import Clock, health, perf_report
 from tests.servers.mosquitto import free_port
 
@@ -66,6 +75,30 @@ def test_the_file_has_every_figure_of_the_card(tmp_path: Path) -> None:
     p99 = CARD.stages["total"].p99_s
     assert found["edge_agent_stage_seconds", (("quantile", "0.99"), ("stage", "total"))] == p99
     assert found["edge_agent_info", tuple(sorted(FACTS.items()))] == 1
+
+
+def test_what_was_judged_is_shown_by_cause(tmp_path: Path) -> None:
+    path = tmp_path / "edge.prom"
+    heat = ThermalReading(pmic_celsius=44.9, fan_rpm=2900, frequency_max_hz=1.5e9)
+    failed = SensorStatus("accelerator", False, 0.0, "-89.7 C", 3)
+    card = replace(
+        CARD,
+        board=BoardReading(1.0, ProcessReading(uss_bytes=5, cgroup_bytes=7), heat, (failed,)),
+        blind={"camera": 12.5},
+        episodes={"throttled": EpisodeTotal(2, 61.0)},
+        growth=MemoryGrowth(10.0, -5.0, 25.0, 7200.0),
+        planned_restarts=1,
+    )
+    exposition(textfile=str(path)).take(card, None)
+    found, figures = read(path), plain(read(path))
+    assert found["edge_agent_blind_cause_seconds_total", (("cause", "camera"),)] == 12.5
+    assert found["edge_agent_held_episodes_total", (("cause", "throttled"),)] == 2
+    assert found["edge_agent_held_seconds_total", (("cause", "throttled"),)] == 61.0
+    assert found["edge_agent_sensor_failures_total", (("sensor", "accelerator"),)] == 3
+    assert (figures["edge_agent_pmic_temperature_celsius"], figures["edge_agent_fan_rpm"]) == (44.9, 2900)
+    assert (figures["edge_agent_private_memory_bytes"], figures["edge_agent_cgroup_memory_bytes"]) == (5, 7)
+    assert figures["edge_agent_memory_growth_bytes_per_hour"] == 10.0
+    assert figures["edge_agent_planned_restarts_total"] == 1
 
 
 def test_what_is_not_there_is_left_out(tmp_path: Path) -> None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import zlib
+from itertools import pairwise
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.config import MqttConfig
 from agent.publish import BATCHES, decode_batch, translate
 from agent.publish.batch import MAX_LINES, MAX_PLAIN_BYTES, line, pack, parts, unpack
 from agent.publish.contract import Envelope, Perf
+from agent.publish.inbox import Pace
 from agent.publish.link import Accepted, Acked
+from agent.publish.profile import profile_of
 from agent.publish.stored import slim
 from agent.publish.topics import BY_CLASS
 from tests.publish_fakes import Link, board_reading, perf_report, stamp
@@ -226,3 +230,60 @@ def test_no_bytes_break_the_reader(body: bytes) -> None:
 
 def test_topics_of_batches_have_no_more_than_seven_slashes() -> None:
     assert all(f"{P}/{each.pattern}".count("/") <= 7 for each in BATCHES)
+
+
+# ---- another profile while it runs
+
+
+def test_another_profile_holds_at_once_and_loses_nothing() -> None:
+    rig = StoredRig(None, as_measured=False, profile="metered")
+    rig.steps(4)
+    due_s = rig.clock()
+
+    def feed(seconds: float) -> None:
+        nonlocal due_s
+        until_s = rig.clock() + seconds
+        while rig.clock() < until_s:
+            if rig.clock() >= due_s:
+                due_s += 10.0
+                rig.inbox.put_window(perf_report(started_s=rig.clock() - 10.0))
+            rig.network.step()
+
+    feed(400.0)
+    assert not rig.link.on("m/perf")
+    assert rig.network.status.queue_rows, "some wait for their batch"
+    live = profile_of(MqttConfig(profile="live", resolution_s=0.0))
+    rig.inbox.put_notice(Pace(live, 60.0))
+    rig.steps(4)
+    waited = len(rig.link.on("m/perf"))
+    assert waited
+    assert rig.link.on("mh/perf"), "for a live profile, minutes are old"
+    assert not rig.network.status.queue_rows, "what waited goes at once"
+    feed(100.0)
+    assert 9 <= len(rig.link.on("m/perf")) - waited <= 11, "each as it was measured"
+    rig.inbox.put_notice(Pace(profile_of(MqttConfig()), 60.0))
+    rig.steps(4)
+    alone = len(rig.link.on("m/perf"))
+    feed(300.0)
+    assert len(rig.link.on("m/perf")) == alone
+    told = [sent.payload for sent in rig.link.on("m/perf")]
+    for sent in (*rig.link.on("mb"), *rig.link.on("mh/perf")):
+        told += decode_batch(sent.topic, sent.body)
+    seqs = sorted((one.seq_first or one.seq, one.seq) for one in told)
+    assert seqs[0][0] == 1
+    assert all(first == last + 1 for (_, last), (first, _) in pairwise(seqs))
+
+
+def test_a_batch_does_not_wait_for_the_former_profiles_time() -> None:
+    rig = StoredRig(None, as_measured=False, profile="metered")
+    rig.steps(4)
+    rig.wait(700.0 - rig.clock() % 300.0)  # just after a batch would have gone
+    for _ in range(2):
+        rig.inbox.put_window(perf_report(started_s=rig.clock() - 10.0))
+        rig.wait(70.0)
+    before = len(rig.link.on("mb"))
+    assert rig.network.status.queue_rows
+    rig.inbox.put_notice(Pace(profile_of(MqttConfig()), 600.0))
+    rig.steps(4)
+    assert len(rig.link.on("mb")) == before + 1
+    assert not rig.network.status.queue_rows

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import pytest
@@ -18,12 +18,24 @@ from agent.publish import decode_batch
 from agent.publish.contract import Perf
 from agent.publish.profile import profile_of
 from agent.publish.topics import packet_bytes
-from agent.records import BoardReading, PerfReport, ProcessReading, SensorStatus, ThermalReading
+from agent.records import (
+    BoardReading,
+    EpisodeTotal,
+    Health,
+    MemoryGrowth,
+    PerfReport,
+    ProcessReading,
+    SensorStatus,
+    ThermalReading,
+)
 from tests.publish_fakes import Link, Sent, health, identity, stats
 from tests.spools import P, StoredRig
 
 TCP_IP_BYTES = 52
 SEGMENT_BYTES = 1448
+ROOM = 0.96
+"""What a profile costs today leaves room for the fields of tomorrow."""
+
 SIMULATED_S = 2 * 3600.0
 MEDIANS_S = {"age": 0.062, "preprocess": 0.0005, "invoke": 0.055, "postprocess": 0.0007, "total": 0.057}
 
@@ -49,6 +61,8 @@ def noisy_reading(rng: random.Random, now_s: float) -> BoardReading:
         cpu_percent=95 + 5 * rng.random(),
         board_cpu_percent=30 + 5 * rng.random(),
         threads=7,
+        uss_bytes=118_000_000 + 4096 * rng.randrange(300),
+        cgroup_bytes=150_000_000 + 4096 * rng.randrange(300),
     )
     heat = ThermalReading(
         soc_celsius=60 + 0.487 * rng.randrange(6),
@@ -57,8 +71,26 @@ def noisy_reading(rng: random.Random, now_s: float) -> BoardReading:
         throttle_bits=0,
         under_voltage=False,
         throttled=False,
+        throttle_seen_bits=0,
+        pmic_celsius=50 + 0.1 * rng.randrange(20),
+        core_volts=0.86 + 0.0125 * rng.randrange(3),
+        frequency_hardware_max_hz=1.8e9,
+        frequency_min_hz=6e8,
+        soc_limit_celsius=85.0,
+        sources={"throttle": "mailbox", "frequency": "mailbox", "soc": "sysfs"},
     )
     return BoardReading(now_s, process, heat, (SensorStatus("memory", True, 0.001),))
+
+
+def full_card(rng: random.Random, now_s: float) -> Health:
+    """A card of a board that has been through something."""
+    return replace(
+        health(now_s),
+        board=noisy_reading(rng, now_s),
+        blind={"start": 1.2, "camera": 310.5},
+        episodes={"throttled": EpisodeTotal(7, 903.1)},
+        growth=MemoryGrowth(rng.gauss(0.0, 1e5), rng.gauss(-2e5, 1e5), rng.gauss(2e5, 1e5), 21_000.0),
+    )
 
 
 @dataclass
@@ -91,7 +123,7 @@ def simulate(profile: str, frames: int) -> tuple[TimedLink, float]:
             if turn % 2 == 0:
                 rig.inbox.put_window(noisy_report(rng, rig.clock(), frames))
             if turn % 60 == 0:
-                rig.inbox.put_window(health(rig.clock()))
+                rig.inbox.put_window(full_card(rng, rig.clock()))
         rig.network.step()
     return link, rig.clock() - begun_s
 
@@ -120,7 +152,7 @@ def bytes_a_day(profile: str, frames: int = 100) -> float:
 def test_a_day_costs_no_more_than_the_profile_promises(profile: str, budget: float, frames: int) -> None:
     cost = bytes_a_day(profile, frames)
     print(f"{profile}, {frames / 10:.0f} fps: {cost / 1e6:.2f} MB a day")  # noqa: T201
-    assert 0.3 * budget < cost <= budget
+    assert 0.3 * budget < cost <= ROOM * budget
 
 
 @pytest.mark.parametrize(("profile", "topic", "windows"), [("normal", "mb", 2), ("metered", "mb", 5)])

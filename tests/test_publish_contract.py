@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -18,8 +19,12 @@ from agent.records import (
     BoardReading,
     Box,
     Command,
+    CoolingDevice,
+    EpisodeTotal,
+    MemoryGrowth,
     PerfReport,
     ProcessReading,
+    SensorStatus,
     Sighting,
     SketchBins,
     StageStats,
@@ -39,6 +44,7 @@ TOTALS = Totals(
     bytes_out={"state": 120},
     disk_bytes_written=9,
     disk_faults=1,
+    lost_at_restart={"m/perf": 3},
 )
 
 STANDING = Standing(4, 3, "failed", "bad-config", "out of range", "coco 1.0", "", {"log.level": "info"})
@@ -206,3 +212,75 @@ def test_sketch_of_another_schema_is_refused() -> None:
 def test_machine_without_heat_sensors_says_nothing_of_heat() -> None:
     assert translate.has_heat(board_reading())
     assert not translate.has_heat(board_reading(soc_celsius=None))
+
+
+FULL = BoardReading(
+    99.0,
+    ProcessReading(rss_bytes=9, uss_bytes=5, swapped_bytes=0, cgroup_bytes=7, cgroup_max_bytes=8, swap_free_bytes=6),
+    ThermalReading(
+        soc_celsius=61.34,
+        pmic_celsius=44.94,
+        rp1_celsius=51.023,
+        nvme_celsius=41.85,
+        core_volts=0.86875,
+        fan_rpm=2914,
+        fan_share=125 / 255,
+        frequency_hz=1_200_457_344.0,
+        frequency_hardware_max_hz=1.5e9,
+        frequency_min_hz=6e8,
+        soc_limit_celsius=85.0,
+        throttle_bits=0x50005,
+        throttle_seen_bits=5,
+        cooling=(CoolingDevice("Processor", 0, 3), CoolingDevice("Processor", 2, 3), CoolingDevice("pwm-fan", 1, 4)),
+        sources={"throttle": "mailbox"},
+    ),
+    (SensorStatus("accelerator", False, 0.0, "-89.7 C", 3), SensorStatus("soc", True, 0.0)),
+)
+
+
+def test_the_board_s_new_figures_travel_where_they_belong() -> None:
+    heat, load = translate.therm(stamp(), FULL), translate.sys(stamp(), FULL)
+    assert (heat.rp1_celsius, heat.nvme_celsius) == (51.0, 41.9)
+    assert (heat.fan_rpm, heat.fan_share, heat.cooling) == (2914, 0.49, {"Processor": 2, "pwm-fan": 1})
+    assert (load.uss_bytes, load.swapped_bytes) == (5, None)
+    card = replace(
+        health(),
+        board=FULL,
+        blind={"camera": 12.34},
+        episodes={"throttled": EpisodeTotal(2, 61.04)},
+        growth=MemoryGrowth(1234.5, -1510.2, 2500.9, 7200.0),
+        planned_restarts=4,
+    )
+    sent = translate.health(stamp(), card, QUEUE, TOTALS)
+    assert (sent.blind, sent.held_episodes, sent.held_s) == ({"camera": 12.3}, {"throttled": 2}, {"throttled": 61.0})
+    assert (sent.growth_bytes_hour, sent.growth_low_bytes_hour, sent.growth_high_bytes_hour) == (
+        1000.0,
+        -2000.0,
+        3000.0,
+    )
+    assert (sent.planned_restarts, sent.sensor_failures, sent.sources) == (4, {"accelerator": 3}, FULL.thermal.sources)
+    assert sent.throttle_seen_bits == 5
+    assert (sent.cgroup_bytes, sent.swap_free_bytes, sent.core_volts, sent.pmic_celsius) == (7, 6, 0.869, 44.9)
+
+
+def test_the_birth_tells_the_board_and_never_what_names_it() -> None:
+    board = replace(
+        identity().board,
+        revision="c03114",
+        revision_model="4B 1.4",
+        soldered_bytes=4 * 2**30,
+        governor="ondemand",
+        accelerators=("pcie",),
+        boot_id="1c6fd6b0",
+        frequency_min_hz=6e8,
+        frequency_max_hz=1.5e9,
+        soc_limit_celsius=85.0,
+        cgroup_high_bytes=7,
+        cgroup_max_bytes=8,
+    )
+    sent = translate.birth(stamp(), replace(identity(), board=board)).board
+    assert (sent.revision, sent.revision_model, sent.soldered_bytes) == ("c03114", "4B 1.4", 4 * 2**30)
+    assert (sent.governor, sent.accelerators) == ("ondemand", ("pcie",))
+    assert (sent.frequency_min_hz, sent.frequency_max_hz, sent.soc_limit_celsius) == (6e8, 1.5e9, 85.0)
+    assert (sent.cgroup_high_bytes, sent.cgroup_max_bytes) == (7, 8)
+    assert b"1c6fd6b0" not in msgspec.json.encode(sent)

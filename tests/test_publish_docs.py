@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from agent.config import LIVE
 from agent.publish import TOPICS, contract, decode, metric_dictionary
 
 PAGE = Path(__file__).parent.parent / "docs" / "mqtt.md"
@@ -36,11 +37,19 @@ def metrics_table() -> str:
     return "\n".join(lines)
 
 
+def live_table() -> str:
+    rows = [f"| `{key}` | {when} |" for key, when in LIVE.items()]
+    return "\n".join(["| setting | in force |", "|---|---|", *rows])
+
+
 def examples() -> dict[str, str]:
     return dict(re.findall(r"^`(edge/\S+)`\n\n```json\n(.*?)\n```", generated("examples"), re.DOTALL | re.MULTILINE))
 
 
-@pytest.mark.parametrize(("part", "table"), [("topics", topics_table()), ("metrics", metrics_table())])
+TABLES = {"topics": topics_table(), "metrics": metrics_table(), "live": live_table()}
+
+
+@pytest.mark.parametrize(("part", "table"), TABLES.items(), ids=TABLES)
 def test_tables_are_those_of_the_contract(part: str, table: str) -> None:
     assert generated(part) == table
 

@@ -21,9 +21,11 @@ from agent.config import Config, parse
 from agent.errors import ConfigError
 from agent.publish import HomePlan, contract, plan_home, topics, translate
 from agent.publish.home_assistant import MAX_SPREAD_S, MOST_CLASSES, Announcer, discovery
-from agent.publish.link import Acked, Received
+from agent.publish.inbox import Picture
+from agent.publish.link import Accepted, Acked, Received
 from agent.publish.publisher import Publisher
 from agent.records import BoardReading, CameraStatus, Health, Labels, ProcessReading, Sighting, ThermalReading
+from tests.contract_watch import complaint
 from tests.publish_fakes import Clock, Link, Rig, health, identity, perf_report, sighting, stamp
 
 NAMES = topics.Names("home", "cam1")
@@ -65,6 +67,7 @@ def values(message: dict[str, Any], payloads: dict[str, Any]) -> dict[str, str]:
     return {
         key: render(part["value_template"], payloads[part.get("state_topic", message["state_topic"])])
         for key, part in message["cmps"].items()
+        if "value_template" in part
     }
 
 
@@ -76,6 +79,13 @@ def test_the_mandatory_fields_are_there() -> None:
     assert message["qos"] == 1
     ids = [part["unique_id"] for part in message["cmps"].values()]
     assert len(set(ids)) == len(ids) > 10
+    assert message["cmps"].pop("image") == {
+        "p": "image",
+        "name": "Snapshot",
+        "unique_id": "edge-home-cam1-image",
+        "image_topic": f"{P}/image",
+        "content_type": "image/jpeg",
+    }
     for key, part in message["cmps"].items():
         assert part["p"] in {"sensor", "binary_sensor"}, key
         assert set(part) <= KEYS, key
@@ -111,7 +121,8 @@ def test_every_template_gives_a_value_on_what_we_publish() -> None:
 def test_every_template_names_fields_of_our_payloads_only() -> None:
     records = {"health": contract.HealthCard, "state": contract.State, "d": contract.Detections}
     message = announced()
-    parts = [*message["cmps"].values(), *({"state_topic": a["topic"], **a} for a in message["availability"])]
+    shown = [part for part in message["cmps"].values() if "value_template" in part]
+    parts = [*shown, *({"state_topic": a["topic"], **a} for a in message["availability"])]
     for part in parts:
         record = records[part.get("state_topic", message["state_topic"]).removeprefix(f"{P}/")]
         fields = set(re.findall(r"value_json\.([a-z0-9_]+)", part["value_template"]))
@@ -228,7 +239,7 @@ def test_it_is_announced_retained_on_every_connection_and_when_a_sensor_appears(
     rig = connected(rig_with_home())
     assert [(sent.qos, sent.retain) for sent in on_home(rig)] == [(1, True)]
     assert json.loads(on_home(rig)[0].body) == announced()
-    assert rig.link.topics[-1] == "homeassistant/status"
+    assert rig.link.asked_qos["homeassistant/status"] == 0, "not kept for us while we are away"
     rig.inbox.put_window(FULL)
     rig.steps(4)
     assert len(on_home(rig)) == 1
@@ -290,3 +301,108 @@ def test_the_publisher_takes_the_plan() -> None:
     make: Callable[..., Publisher] = Publisher
     one = make(parse('[mqtt]\nhost = "b"').mqtt, site="home", device="cam1", home=PLAN)
     assert one._session._home is not None
+
+
+# ---- settings that change while it runs
+
+
+def homely(clock: Clock) -> Announcer:
+    return Announcer(NAMES, PLAN, clock, Random(1))  # noqa: S311  # jitter
+
+
+def told(rig: Rig) -> dict[str, Any]:
+    message: dict[str, Any] = json.loads([sent.body for sent in rig.link.sent if sent.topic == TOPIC][-1])
+    return message
+
+
+def test_what_is_announced_follows_the_settings() -> None:
+    rig = Rig(home=homely)
+    rig.inbox.put_notice(identity())
+    rig.inbox.put_window(FULL)
+    rig.steps(8)
+    assert told(rig)["cmps"]["fps"]["expire_after"] == 900
+    rig.inbox.put_notice(HomePlan("elsewhere", 20.0, 60.0, (("", "person"), ("door", "cat"))))
+    rig.steps(4)
+    parts = told(rig)["cmps"]
+    assert parts["fps"]["expire_after"] == 60
+    assert parts["presence--person"]["expire_after"] == 180
+    assert "unique_id" in parts["presence-door--cat"]
+    gone = {key for key, part in parts.items() if part == {"p": "binary_sensor"}}
+    assert gone == {"presence--dog", "presence-door--person", "presence-door--dog"}, "taken away, not left behind"
+    rig.inbox.put_notice(PLAN)
+    rig.steps(4)
+    parts = told(rig)["cmps"]
+    assert {key for key, part in parts.items() if part == {"p": "binary_sensor"}} == {"presence-door--cat"}
+    rig.inbox.put_notice(HomePlan("homeassistant", 300.0))
+    rig.steps(4)
+    parts = told(rig)["cmps"]
+    everything = {"presence--person", "presence--dog", "presence-door--person", "presence-door--dog"}
+    assert {key for key, part in parts.items() if part == {"p": "binary_sensor"}} == everything | {"presence-door--cat"}
+
+
+def test_a_board_that_is_not_announced_takes_no_plan() -> None:
+    rig = Rig()
+    rig.inbox.put_notice(identity())
+    rig.inbox.put_window(FULL)
+    rig.inbox.put_notice(PLAN)
+    rig.steps(8)
+    assert not [sent for sent in rig.link.sent if sent.topic == TOPIC]
+
+
+# ---- pictures
+
+JPEG = b"\xff\xd8\xff" + b"x" * 5000 + b"\xff\xd9"
+
+
+def test_a_picture_is_sent_once_not_kept_by_the_broker_and_counted_apart() -> None:
+    rig = Rig()
+    rig.steps(4)
+    rig.inbox.put_notice(Picture(JPEG))
+    rig.steps(4)
+    [sent] = rig.link.on("image")
+    assert (sent.body, sent.qos, sent.retain) == (JPEG, 1, False)
+    assert rig.network.status.bytes_out["image"] == topics.packet_bytes(f"{P}/image", JPEG, 1)
+    rig.link.cut()
+    rig.run_until(lambda: rig.network.status.connections == 2)
+    rig.steps(4)
+    assert not rig.link.on("image"), "it would look new"
+    assert rig.session.is_idle()
+
+
+def test_a_picture_taken_during_an_outage_is_never_sent() -> None:
+    rig = Rig()
+    rig.links = [Link(rig.clock, fault=ConnectionRefusedError())]
+    rig.inbox.put_notice(Picture(JPEG))
+    rig.run_until(lambda: rig.network.status.connected)
+    rig.steps(4)
+    assert not rig.link.on("image")
+    rig.inbox.put_notice(Picture(JPEG))
+    rig.steps(4)
+    assert len(rig.link.on("image")) == 1
+
+
+def test_of_pictures_that_come_too_fast_the_newest_is_sent() -> None:
+    rig = Rig()
+    rig.steps(4)
+    for mark in (b"1", b"2", b"3"):
+        rig.inbox.put_notice(Picture(JPEG[:3] + mark + JPEG[4:]))
+    rig.steps(4)
+    assert [sent.body[3:4] for sent in rig.link.on("image")] == [b"3"]
+
+
+def test_a_picture_that_the_broker_would_not_take_costs_no_connection() -> None:
+    rig = Rig()
+    rig.links = [Link(rig.clock, greeting=[Accepted(window=8, max_packet_bytes=4000)])]
+    rig.steps(4)
+    rig.inbox.put_notice(Picture(JPEG))
+    rig.steps(4)
+    assert not rig.link.on("image")
+    assert rig.network.status.dropped == {"image": 1}
+    assert rig.network.status.connections == 1
+
+
+def test_a_picture_that_is_none_would_be_noticed_by_the_watch_over_the_contract() -> None:
+    assert complaint(f"{P}/image", JPEG) == ""
+    assert "no JPEG" in complaint(f"{P}/image", b"{}")
+    assert "no JPEG" in complaint(f"{P}/image", b"")
+    assert "136005 bytes" in complaint(f"{P}/image", JPEG[:-2] + b"x" * 131_000 + JPEG[-2:])

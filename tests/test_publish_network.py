@@ -570,3 +570,74 @@ def test_after_the_thread_died_everything_unacknowledged_waits_again() -> None:
     assert not rig.network.status.connected
     rig.run_until(lambda: rig.session.is_idle() and rig.network.status.connected)
     assert numbers(rig.link) == [1]
+
+
+# ---- what the broker keeps for us
+
+
+def asked(rig: Rig) -> list[tuple[int, bool]]:
+    return [(link.version, link.keeps) for link in rig.dialled]
+
+
+def test_the_broker_is_asked_to_keep_what_is_sent_to_us_when_the_settings_want_it() -> None:
+    for wants in (False, True):
+        rig = Rig(wants_session=wants)
+        rig.steps(2)
+        assert asked(rig) == [(5, wants)]
+
+
+def test_only_what_others_ask_is_kept_for_us_and_never_our_own_words() -> None:
+    rig = Rig(wants_session=True)
+    rig.steps(2)
+    assert {topic.removeprefix("edge/v1/home/"): qos for topic, qos in rig.link.asked_qos.items()} == {
+        "cam1/state": 0,
+        "cam1/a/+": 0,
+        "cam1/cmd/+/+": 1,
+        "cam1/desired": 1,
+        "$all/cmd/+/+": 1,
+    }
+
+
+@pytest.mark.parametrize("code", [0x80, 0x83, 0x85, 0x97])
+def test_a_broker_that_refuses_to_keep_anything_is_used_without(code: int, caplog: pytest.LogCaptureFixture) -> None:
+    rig = Rig(wants_session=True)
+    rig.links = [Link(rig.clock, greeting=[Refused(code, "no sessions"), Closed("")])]
+    started_s = rig.clock()
+    rig.run_until(lambda: rig.network.status.connected)
+    assert rig.clock() - started_s <= 3.0, "at once"
+    rig.link.cut()
+    rig.run_until(lambda: rig.network.status.connections == 2)
+    assert asked(rig) == [(5, True), (5, False), (5, False)]
+    assert caplog.text.count("commands sent then are lost") == 1
+
+
+@pytest.mark.parametrize("code", [0x86, 0x87, 0x88, 0x9F])
+def test_a_refusal_that_names_another_fault_costs_no_session(code: int) -> None:
+    rig = Rig(wants_session=True)
+    rig.links = [Link(rig.clock, greeting=[Refused(code, "other"), Closed("")]) for _ in range(3)]
+    rig.run_until(lambda: rig.network.status.connected)
+    assert asked(rig) == [(5, True)] * 4
+
+
+def test_a_refusal_with_and_without_a_session_is_not_about_it() -> None:
+    rig = Rig(wants_session=True)
+    rig.links = [Link(rig.clock, greeting=[Refused(0x80, "bad day"), Closed("")]) for _ in range(2)]
+    rig.run_until(lambda: rig.network.status.connected)
+    assert asked(rig) == [(5, True), (5, False), (5, True)]
+
+
+def test_a_broker_that_hangs_up_again_and_again_is_asked_without_now_and_then() -> None:
+    rig = Rig(wants_session=True)
+    rig.links = [Link(rig.clock, greeting=[Closed("")]) for _ in range(20)]
+    rig.run_until(lambda: rig.network.status.connected)
+    assert asked(rig)[:10] == [(5, True), (4, True)] * 4 + [(5, False), (4, False)]
+    assert asked(rig)[10:] == [*asked(rig)[:10], (5, True)]
+
+
+def test_hang_ups_cost_no_session_that_there_was() -> None:
+    rig = Rig(wants_session=True)
+    rig.run_until(lambda: rig.network.status.connected)
+    rig.links = [Link(rig.clock, greeting=[Closed("")]) for _ in range(20)]
+    rig.link.cut()
+    rig.run_until(lambda: rig.network.status.connections == 2)
+    assert all(keeps for _, keeps in asked(rig))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -68,6 +69,45 @@ def test_after_a_cut_unacknowledged_rows_come_again_in_their_old_order() -> None
     box.requeue()
     box.put(window(4))
     assert [row.seq_first for row in drain(box)] == [4, 2, 1]
+
+
+def test_after_a_cut_notices_come_again_in_their_old_order_too() -> None:
+    box = Outbox(10_000, never)
+    for seq in (1, 2, 3):
+        box.put(notice(seq))
+    box.next()
+    box.requeue()
+    assert [row.seq_first for row in drain(box)] == [1, 2, 3]
+
+
+def test_of_our_own_notices_the_older_goes_first_wherever_it_lies() -> None:
+    box = Outbox(10_000, never)
+    box.put(replace(notice(2), disk=7))
+    box.put(notice(1))
+    box.put(notice(3))
+    assert [row.seq_first for row in drain(box)] == [1, 2, 3]
+
+
+def test_what_a_former_start_left_goes_before_all_of_ours_however_late_it_is_read() -> None:
+    box = Outbox(10_000, never)
+    box.put(notice(1))
+    box.put(replace(notice(9), disk=7, former=True))
+    assert [row.seq_first for row in drain(box)] == [9, 1]
+
+
+def test_what_lies_on_the_disk_is_not_dropped_for_its_age() -> None:
+    box = Outbox(10_000, never)
+    box.put(replace(window(1), mergeable=False, lines=1, disk=4))
+    box.put(replace(window(2), mergeable=False, lines=1))
+    box.expire(100.0)
+    assert box.counts().dropped == {"m/perf": 1}
+    assert box.lent == {4}
+
+
+def test_what_lies_on_the_disk_takes_nothing_of_the_bound() -> None:
+    box = Outbox(10_000, never)
+    box.put(replace(notice(1), disk=4))
+    assert box.counts().bytes == 0
 
 
 def test_over_the_bound_windows_merge_before_anything_is_dropped() -> None:

@@ -16,11 +16,13 @@ from agent.config import MqttConfig
 from agent.errors import BrokerError, ConfigError
 from agent.publish import Publisher, check, purge
 from agent.publish.access import Access
-from agent.publish.link import Closed
+from agent.publish.link import Closed, Received, Subscribed
 from agent.publish.paho_link import PahoLink
+from agent.publish.purge import _kept
+from agent.publish.topics import Names
 from agent.publish.wake import Wake
 from agent.records import PerfReport, StageStats
-from tests.publish_fakes import board_reading, health, identity, perf_report
+from tests.publish_fakes import Clock, Link, board_reading, health, identity, perf_report
 from tests.servers.fake_broker import FakeBroker
 from tests.servers.mosquitto import free_port, wait_until
 
@@ -76,37 +78,6 @@ def test_handing_over_costs_the_caller_little() -> None:
         took_s.append((time.perf_counter() - started_s) / 2)
     pub.stop(1.0)
     assert sorted(took_s)[100] < 50e-6
-
-
-def test_a_broker_that_never_acknowledges_is_left_and_stop_does_not_hang() -> None:
-    with FakeBroker(acks=False) as broker:
-        pub = publisher(broker.port, ack_deadline_s=0.3)
-        pub.start()
-        for number in range(40):
-            pub.event("tick", {"n": number})
-        assert wait_until(lambda: len({number for number, _ in broker.publishes}) >= 2)
-        started_s = time.monotonic()
-        assert not pub.stop(0.5)
-        assert time.monotonic() - started_s < 1.0
-        assert wait_until(lambda: not pub._thread.is_alive())  # type: ignore[union-attr]
-        for connection in {number for number, _ in broker.publishes}:
-            burst = [topic for number, topic in broker.publishes if number == connection]
-            assert len(burst) <= 8 + 1, "no more than the window, and the last state"
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_an_error_on_the_thread_is_seen_counted_and_survived(caplog: pytest.LogCaptureFixture) -> None:
-    with FakeBroker() as broker:
-        pub = publisher(broker.port)
-        pub.start()
-        assert wait_until(lambda: pub.status().connected)
-        pub.perf(PerfReport(0.0, 1.0, 1, 1.0, 0, 0, {"age": 7}))  # type: ignore[dict-item]
-        assert wait_until(lambda: pub.status().thread_restarts == 1)
-        pub.event("after", {})
-        assert wait_until(lambda: any(topic.endswith(b"e/after") for _, topic in broker.publishes))
-        assert pub.status().dropped == {"m/perf": 1}
-        assert pub.stop(2.0)
-    assert "the network thread failed: AttributeError" in caplog.text
 
 
 @pytest.mark.parametrize("kind", ["Bad.Kind", "", "a/b", "+"])
@@ -232,6 +203,17 @@ def test_purge_speaks_3_1_1_where_it_must_and_empties_each_last_value() -> None:
         emptied = [topic.decode() for _, topic in broker.publishes]
     below = ("birth", "health", "reported", "state")
     assert emptied == [*(f"edge/v1/home/cam1/{name}" for name in below), "homeassistant/device/edge-home-cam1/config"]
+
+
+def test_purge_empties_what_the_broker_keeps_and_not_what_just_came_by() -> None:
+    names, clock = Names("home", "cam1"), Clock()
+    link = Link(clock)
+    link.coming = [
+        Subscribed(),
+        Received(names.topic("a/passing"), b"{}"),
+        Received(names.topic("a/kept"), b"{}", retained=True),
+    ]
+    assert _kept(link, Access("broker", 1883), names, clock) == {names.topic("a/kept"): b"{}"}
 
 
 def test_purge_names_what_does_not_answer() -> None:

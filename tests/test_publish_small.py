@@ -1,4 +1,4 @@
-"""The small parts: jitter, envelope, connection number, inbox, the sentences for what went wrong."""
+"""The small parts: envelope, connection number, inbox, the sentences for what went wrong."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import ssl
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from random import Random
 
 import pytest
 from hypothesis import given
@@ -15,46 +14,11 @@ from hypothesis import strategies as st
 
 from agent.publish import reasons
 from agent.publish.access import Access
-from agent.publish.backoff import FIRST_S, SPREAD_S, Backoff
 from agent.publish.conn import FILE_NAME, ConnCounter
 from agent.publish.inbox import MAX_NOTICES, MAX_WINDOWS, Happening, Inbox
 from agent.publish.selfwatch import SelfWatch
 from agent.publish.stamp import Stamper, new_boot
 from tests.publish_fakes import WALL_S, Clock, Wake, board_reading, perf_report
-
-# ---- back-off
-
-
-class Highest(Random):
-    def uniform(self, a: float, b: float) -> float:
-        return b
-
-
-@given(st.floats(0.1, 600), st.lists(st.none() | st.floats(0, 1e5), max_size=60), st.integers())
-def test_delays_never_leave_zero_to_the_longest(max_s: float, history: list[float | None], seed: int) -> None:
-    backoff = Backoff(max_s, Random(seed))  # noqa: S311  # jitter
-    for connected_s in history:
-        delay_s = backoff.failed() if connected_s is None else backoff.lost(connected_s)
-        assert 0.0 <= delay_s <= max_s
-
-
-def test_ceiling_doubles_up_to_the_longest_delay() -> None:
-    backoff = Backoff(20.0, Highest())
-    assert [backoff.failed() for _ in range(6)] == [FIRST_S, 4.0, 8.0, 16.0, 20.0, 20.0]
-
-
-def test_a_lost_connection_spreads_the_fleet() -> None:
-    assert Backoff(120.0, Highest()).lost(3600.0) == SPREAD_S
-    delays = sorted(Backoff(120.0, Random(seed)).lost(3600.0) for seed in range(500))  # noqa: S311  # jitter
-    assert delays[25] < 3.0
-    assert delays[-25] > 27.0
-
-
-def test_a_short_connection_is_no_success() -> None:
-    backoff = Backoff(240.0, Highest())
-    assert [backoff.lost(5.0) for _ in range(4)] == [30.0, 60.0, 120.0, 240.0]
-    assert backoff.lost(61.0) == 30.0
-
 
 # ---- envelope
 

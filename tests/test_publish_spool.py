@@ -17,7 +17,7 @@ from agent.publish.gather import Gather
 from agent.publish.inbox import AlarmChange, Happening
 from agent.publish.link import Acked
 from agent.publish.rows import Row
-from agent.publish.store import FILE_NAME, Entry, Store
+from agent.publish.store import FILE_NAME, Entry, Gone, Store
 from agent.publish.stored import merge_rows, messages, thin
 from agent.records import Answer, Command
 from tests.publish_fakes import Link, board_reading, health, perf_report, stamp
@@ -115,6 +115,20 @@ def test_a_stop_saves_windows_and_the_next_start_sends_them_as_backlog(tmp_path:
         ("b007", n + 1) for n in range(5)
     ]
     assert rig.network.status.queue_rows == 0
+
+
+def test_a_stop_saves_what_is_under_way_too(tmp_path: Path) -> None:
+    rig = StoredRig(tmp_path)
+    rig.links = [Link(rig.clock, acks=False)]
+    for _ in range(3):
+        rig.inbox.put_window(perf_report(started_s=rig.clock()))
+    rig.steps(4)
+    assert len(rig.link.on("m/perf")) == 3
+    assert not rig.stop()
+    rig = after(rig, tmp_path)
+    rig.online()
+    rig.wait(10.0)
+    assert set(windows([rig.link])) == {1, 2, 3}
 
 
 def test_a_clean_stop_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -309,35 +323,29 @@ def test_without_a_state_directory_everything_waits_in_memory() -> None:
     assert rig.network.status.queue_rows == 0
 
 
-@pytest.mark.parametrize("pragma", ["max_page_count = 1", "query_only = ON"], ids=["full", "read-only"])
+@pytest.mark.parametrize(
+    ("pragma", "over"),
+    [("max_page_count = 1", "max_page_count = 1000000"), ("query_only = ON", "query_only = OFF")],
+    ids=["full", "read-only"],
+)
 def test_a_disk_that_takes_nothing_is_said_once_counted_and_survived(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, pragma: str
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, pragma: str, over: str
 ) -> None:
     rig = offline_rig(tmp_path)
     rig.steps(2)
     store = rig.spool._disk._store
     assert store is not None
-    connect = store._connect
-
-    def broken() -> int:
-        frames = connect()
-        store._db.execute(f"PRAGMA {pragma}").fetchall()  # type: ignore[union-attr]
-        return frames
-
     caplog.set_level(logging.INFO)
-    store._connect = broken  # type: ignore[method-assign]
-    rig.spool._disk._is_open = False
+    store._open_db().execute(f"PRAGMA {pragma}").fetchall()
     for number in range(5):
         rig.inbox.put_notice(event(number))
         rig.inbox.put_window(perf_report(started_s=rig.clock()))
         rig.wait(400.0)
     status = rig.network.status
-    assert (status.queue_rows, status.dropped) == (10, {})
+    assert (status.queue_rows, status.dropped) == (11, {}), "and the alarm"
     assert status.disk_faults >= 5
     assert caplog.text.count("cannot save what waits") == 1
-    store._connect = connect  # type: ignore[method-assign]
-    store.close()
-    rig.spool._disk._is_open = False
+    store._open_db().execute(f"PRAGMA {over}").fetchall()
     rig.wait(400.0)
     assert rig.spool.disk().rows > 0, "it is tried again"
     assert caplog.text.count("can be saved again") == 1
@@ -537,6 +545,27 @@ def test_rows_on_a_disk_that_fails_for_a_while_are_sent_later(tmp_path: Path) ->
     assert rig.network.status.disk_faults == 1
 
 
+def test_a_backlog_that_cannot_be_read_for_a_while_is_sent_later(tmp_path: Path) -> None:
+    rig = offline_rig(tmp_path)
+    for _ in range(3):
+        rig.inbox.put_window(perf_report(started_s=rig.clock() - 10.0))
+    rig.wait(400.0)
+    store = rig.spool._disk._store
+    assert store is not None
+    packs = store.packs
+
+    def failing(_after: int, _most: int) -> list[tuple[int, Entry]]:
+        raise OSError(5, "Input/output error")
+
+    store.packs = failing  # type: ignore[method-assign]
+    rig.online()
+    rig.wait(20.0)
+    assert rig.link.on("mh/perf") == []
+    store.packs = packs  # type: ignore[method-assign]
+    rig.wait(70.0)
+    assert len(rig.link.on("mh/perf")) == 1
+
+
 def test_a_stop_does_not_wait_for_a_backlog_that_is_safe(tmp_path: Path) -> None:
     rig = offline_rig(tmp_path, backlog_bytes_s=256.0)
     for _ in range(300):
@@ -558,8 +587,17 @@ def test_what_is_on_its_way_does_not_expire(tmp_path: Path) -> None:
     store = Store(tmp_path / FILE_NAME)
     store.open()
     numbers = store.add([Entry("b", "e", "t", n, n, 1, 0, 1000.0, 0.0, b"{}") for n in range(3)])
-    assert store.expire(10.0, 2000.0, frozenset(numbers[:1])) == {"e": 2}
+    assert store.expire(10.0, 2000.0, frozenset(numbers[:1])) == [Gone("b", "e", n, n, 1) for n in (1, 2)]
     assert [number for number, _ in store.notices(0, 9)] == numbers[:1]
+    store.close()
+
+
+def test_what_is_on_its_way_is_not_dropped_for_room(tmp_path: Path) -> None:
+    store = Store(tmp_path / FILE_NAME)
+    store.open()
+    numbers = store.add([Entry("b", "e", "t", n, n, 1, 0, 1000.0, 0.0, b"{}") for n in range(2)])
+    assert store.drop(frozenset(numbers[:1])) == Gone("b", "e", 1, 1, 1)
+    assert store.drop(frozenset(numbers[:1])) is None
     store.close()
 
 
@@ -588,6 +626,26 @@ def test_a_new_file_begins_with_numbers_of_its_own(tmp_path: Path) -> None:
     rig.online()
     rig.steps()
     assert 1 in ticks(rig.link)
+    assert len(rig.link.on("e/outbox-corrupt")) == 1
+
+
+def test_what_was_acknowledged_in_a_former_file_deletes_nothing_in_the_new_one(tmp_path: Path) -> None:
+    rig = StoredRig(tmp_path)
+    rig.online()
+    rig.steps(2)
+    for number in (0, 5):  # the second one's deletion waits for more
+        rig.inbox.put_notice(event(number))
+        rig.steps(3)
+    assert ticks(rig.link) == [0, 5]
+    rig.offline()
+    rig.spool._disk._failed(rig.spool._disk._store, sqlite3.DatabaseError("malformed"))  # type: ignore[arg-type]
+    for number in (1, 2, 3):
+        rig.inbox.put_notice(event(number))
+    rig.wait(40.0)  # what is acknowledged is deleted now
+    rig = after(rig, tmp_path)
+    rig.online()
+    rig.steps()
+    assert ticks(rig.link) == [1, 2, 3]
     assert len(rig.link.on("e/outbox-corrupt")) == 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 
 import msgspec
 import pytest
@@ -92,6 +93,24 @@ def test_readings_merge_to_newest_highest_and_any() -> None:
     assert (merged.seq_first, merged.seq) == (1, 3)
 
 
+def test_merged_heat_keeps_the_newest_of_every_chip() -> None:
+    older = translate.therm(stamp(1), board_reading())
+    first = msgspec.structs.replace(older, nvme_celsius=40.0, fan_rpm=10, cooling={"pwm-fan": 1, "a": 2})
+    second = msgspec.structs.replace(older, seq=2, nvme_celsius=41.0, rp1_celsius=50.0, cooling={"pwm-fan": 3})
+    merged = merge(first, second)
+    assert isinstance(merged, Therm)
+    assert (merged.nvme_celsius, merged.rp1_celsius, merged.fan_rpm) == (41.0, 50.0, 10)
+    assert merged.cooling == {"pwm-fan": 3, "a": 2}
+
+
+def test_merged_load_keeps_the_newest_of_all_memory() -> None:
+    older = translate.sys(stamp(1), board_reading())
+    first = msgspec.structs.replace(older, uss_bytes=1, swapped_bytes=3)
+    merged = merge(first, msgspec.structs.replace(older, seq=2, uss_bytes=9))
+    assert isinstance(merged, Sys)
+    assert (merged.uss_bytes, merged.swapped_bytes) == (9, 3)
+
+
 def test_load_merges_to_the_mean_and_failures_to_all() -> None:
     first = msgspec.structs.replace(
         translate.sys(stamp(1), board_reading()), cpu_percent=10.0, board_cpu_percent=None, rss_bytes=None
@@ -138,3 +157,19 @@ def test_percentile_is_within_the_sketch_accuracy(values: list[float], quantile:
     sketch = Sketch(offset=found.offset, counts=found.counts, zero=found.zero_count)
     true = sorted(values)[math.floor(quantile * (len(values) - 1))]
     assert percentile(sketch, quantile) == pytest.approx(true, rel=0.01001)
+
+
+@given(st.lists(seconds, min_size=1, max_size=40))
+def test_what_is_sent_is_as_exact_as_it_is_true_and_still_in_order(values: list[float]) -> None:
+    stored = row("m/perf", perf(values))
+    exact = msgspec.json.decode(stored.body, type=Perf).stages
+    sent = msgspec.json.decode(to_wire(stored), type=Perf).stages
+    for name, stage in sent.items():
+        assert stage.n == exact[name].n
+        assert stage.max_s == pytest.approx(exact[name].max_s, rel=0.0006)
+        assert stage.mean_s == pytest.approx(exact[name].mean_s, rel=0.0006)
+        for key in ("p50_s", "p90_s", "p99_s"):
+            assert getattr(stage, key) == pytest.approx(getattr(exact[name], key), rel=0.006)
+            assert len(Decimal(repr(getattr(stage, key))).normalize().as_tuple().digits) <= 4
+        if exact[name].p50_s <= exact[name].p90_s <= exact[name].p99_s <= exact[name].max_s:
+            assert stage.p50_s <= stage.p90_s <= stage.p99_s <= stage.max_s

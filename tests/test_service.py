@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,10 @@ from agent import board, service
 from agent import config as settings
 from agent.bundle import Manifest, generate_key, make
 from agent.config import Config
-from agent.errors import CameraError, ModelError
+from agent.errors import CameraError, ModelError, RestartError
 from agent.records import FrameResult
 from tests.cases import COCO, make_clip
+from tests.servers.mosquitto import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +40,38 @@ def test_every_frame_of_a_file_is_answered_once_and_in_order(assets: Path, clip:
 def test_no_thread_is_left_behind(assets: Path, clip: Path) -> None:
     service.run(config_for(assets, clip), limits=service.Limits(frames=2))
     assert {thread.name for thread in threading.enumerate()} & {"camera", "telemetry", "mqtt"} == set()
+
+
+def test_memory_over_its_limit_ends_the_run_between_two_frames(assets: Path, clip: Path) -> None:
+    later_s, results = [0.0], []
+
+    def answer(result: FrameResult) -> None:
+        results.append(result)
+        later_s[0] = 4000.0
+
+    config = config_for(assets, clip, camera__loop=True, measure__memory_limit_bytes=1, measure__sensors_s=0.5)
+    with pytest.raises(RestartError, match=r"measure\.memory_limit_bytes") as ended:
+        service.run(config, on_result=answer, clock=lambda: time.monotonic() + later_s[0])
+    assert ended.value.exit_code == 75
+    assert results
+    assert {thread.name for thread in threading.enumerate()} & {"camera", "telemetry", "mqtt"} == set()
+
+
+def test_a_main_thread_that_hangs_is_noticed_from_the_telemetry_thread(
+    assets: Path, clip: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    frames = 0
+
+    def hang(_: FrameResult) -> None:
+        nonlocal frames
+        frames += 1
+        if frames == 3:
+            assert wait_until(lambda: "latency: no answer for 1 s" in caplog.text, 20.0)
+
+    config = config_for(assets, clip, camera__loop=True, measure__hung_s=1.0, measure__sensors_s=0.5)
+    summary = service.run(config, on_result=hang, limits=service.Limits(frames=10))
+    assert summary.blind_s > 1.0
+    assert summary.perf.frames == 10
 
 
 def test_an_error_in_the_callback_still_stops_every_thread(assets: Path, clip: Path) -> None:

@@ -1,37 +1,17 @@
-"""Blind seconds, alarms and the health card."""
+"""The telemetry thread: the camera's alarms, the health card, and a model that hangs."""
 
 from __future__ import annotations
 
-from hypothesis import given
-from hypothesis import strategies as st
+from pathlib import Path
+
+import numpy as np
 
 from agent.config import Config, override
+from agent.diary import Diary
 from agent.measure import Sensors
-from agent.records import CameraStatus, Health
-from agent.telemetry import Blindness, Telemetry
+from agent.records import CameraStatus, Detections, Frame, FrameResult, Health, StageTimes
+from agent.telemetry import Telemetry
 from tests.servers.mosquitto import wait_until
-
-
-def test_blind_seconds_count_while_there_is_no_picture() -> None:
-    blind = Blindness()
-    blind.update("starting", 10.0)
-    blind.update("streaming", 12.0)
-    blind.update("stalled", 20.0)
-    blind.update("down", 23.0)
-    assert blind.total_s(25.0) == 2.0 + 5.0
-    blind.update("streaming", 30.0)
-    assert blind.total_s(99.0) == 2.0 + 10.0
-
-
-@given(st.lists(st.tuples(st.sampled_from(["streaming", "down", "frozen", "ended"]), st.floats(0, 10)), max_size=20))
-def test_blind_seconds_never_shrink_and_never_outrun_the_clock(steps: list[tuple[str, float]]) -> None:
-    blind, now_s, before_s = Blindness(), 0.0, 0.0
-    for state, wait_s in steps:
-        blind.update(state, now_s)  # type: ignore[arg-type]
-        now_s += wait_s
-        total_s = blind.total_s(now_s)
-        assert before_s - 1e-9 <= total_s <= now_s + 1e-9
-        before_s = total_s
 
 
 class Broker:
@@ -44,6 +24,8 @@ class Broker:
         self.said.append(("alarm", alarm_id, message))
 
     def board(self, reading: object) -> None: ...
+
+    def event(self, kind: str, data: object = None) -> None: ...
 
     def health(self, health: Health) -> None:
         self.said.append(("health", health.camera.state))
@@ -118,3 +100,56 @@ def test_no_card_before_the_first_reading() -> None:
     one = telemetry(Broker())
     assert one.health() is None
     one.stop()
+
+
+def test_the_diary_is_closed_with_the_reason(tmp_path: Path) -> None:
+    config = override(Config(), {"measure.sensors_s": 0.5})
+    one = Telemetry(
+        config,
+        Sensors(config.measure),
+        None,
+        lambda: CameraStatus("streaming"),
+        diary=Diary(tmp_path),
+    )
+    one.start()
+    assert wait_until(lambda: one.reading is not None)
+    one.stop("memory-limit")
+    page = Diary(tmp_path).former
+    assert page is not None
+    assert page.ended == "memory-limit"
+    assert page.marked_s > 0.0
+
+
+def test_a_model_that_hangs_is_an_alarm_and_a_degraded_board() -> None:
+    broker, now_s, frames = Broker(), [100.0], [1]
+    config = Config()
+    camera = lambda: CameraStatus("streaming", frames_total=frames[0])  # noqa: E731
+    one = Telemetry(config, Sensors(config.measure), broker, camera, lambda: now_s[0])  # type: ignore[arg-type]
+    one.camera_changed(CameraStatus("streaming"))
+    reading = Sensors(config.measure).read()
+
+    def answer() -> None:
+        picture = Frame(np.zeros((2, 2, 3), np.uint8), now_s[0] - 0.05, 1, np.zeros((36, 64), np.uint8))
+        one.answered(FrameResult(picture, Detections.empty(), StageTimes(0.05, 0.0, 0.04, 0.0)))
+
+    answer()
+    one._judge(reading)
+    now_s[0], frames[0] = 111.0, 100
+    one._judge(reading)
+    one._judge(reading)
+    now_s[0] = 120.0
+    answer()
+    one._judge(reading)
+    sentence = "no answer for 10 s: the model or its thread hangs"
+    assert broker.said == [
+        ("state", "online", ""),
+        ("alarm", "latency", sentence),
+        ("state", "degraded", sentence),
+        ("alarm", "latency", None),
+        ("state", "online", ""),
+    ]
+    one.reading = reading
+    card = one.health()
+    assert card is not None
+    assert card.blind == {"start": 0.0, "invoke": 20.0}
+    assert card.blind_s == 20.0

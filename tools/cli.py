@@ -16,7 +16,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Tools for the desk: show the agent at work, evaluate a detector on annotated pictures.",
+    help="Tools for the desk: show the agent at work, evaluate a detector, compare and draw benchmarks.",
 )
 
 
@@ -76,6 +76,73 @@ def demo(
     named = {"camera": camera, "bundle": bundle, "model": model, "seconds": seconds, "port": port}
     known: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
     raise typer.Exit(demos.run(**known, open_browser=open_browser))
+
+
+@app.command()
+def compare(
+    one: Annotated[Path, typer.Argument(metavar="A.json", help="Result of edge-agent bench, the one to compare with.")],
+    other: Annotated[Path, typer.Argument(metavar="B.json", help="The other result.")],
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Compare what measures different things, or is not valid; and say so.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Say whether one benchmark is slower than another, with 95 % intervals.
+
+    Results of different models, scenarios or frames are refused, and so are those that are not valid.
+    """
+    import msgspec
+
+    from agent import bench
+    from tools import compare as intervals
+
+    results = bench.read(one), bench.read(other)
+    against = intervals.differences(*results) + intervals.doubts(*results)
+    if against and not anyway:
+        raise UsageError(f"{'; '.join(against)}; --anyway compares them all the same")
+    try:
+        found = intervals.compare(*results)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    if as_json:
+        typer.echo(msgspec.json.encode({"against": against, "ratios": found}).decode())
+        return
+    for sentence in against:
+        typer.echo(f"mind: {sentence}", err=True)
+    typer.echo(intervals.table(found))
+
+
+@app.command()
+def report(
+    results: Annotated[list[Path], typer.Argument(metavar="RESULT.json...", help="Results of edge-agent bench.")],
+    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("bench-report.html"),
+) -> None:
+    """Draw results on one page that needs nothing else: latency over time, heat, clock, percentiles, stages."""
+    from agent import bench
+    from agent.errors import StorageError
+    from tools import report as pages
+
+    page = pages.page([named for path in results for named in _drawn(path)])
+    try:
+        bench.write(out, page.encode(), safely=True)
+    except OSError as error:
+        raise StorageError(f"{out}: cannot be written: {error.strerror}") from None
+    typer.echo(f"{out}: written", err=True)
+
+
+def _drawn(path: Path) -> list[tuple[str, Any]]:
+    """The results in a file: one, or the rows of a sweep."""
+    from agent import bench
+    from agent.bench.sweep import measured
+
+    rows = measured(path.read_bytes()) if path.is_file() and path.stat().st_size < 2**28 else None
+    return [(path.name, bench.read(path))] if rows is None else [(f"{path.name}: {said}", row) for said, row in rows]
+
+
+class UsageError(AgentError):
+    """What was asked for makes no sense."""
+
+    exit_code = 2
 
 
 def main() -> None:

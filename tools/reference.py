@@ -1,4 +1,4 @@
-"""Generated files: settings and knobs as pages of ``docs/``, ``asyncapi.json`` from the MQTT contract.
+"""Generated files: settings, knobs and a benchmark's schema in ``docs/``, ``asyncapi.json`` from the MQTT contract.
 
 ``python -m tools.reference`` writes them, ``--check`` says which are stale and changes nothing.
 """
@@ -6,17 +6,23 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import get_args, get_type_hints
 
+import msgspec
+
+from agent import bench
 from agent.config import Config, Setting, settings
+from agent.doctor import Diagnosis
 from agent.model.schema import schema_files
+from agent.parity import Comparison
 from agent.publish import asyncapi
-from tools import knobs_page
+from tools import doctor_page, knobs_page
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -67,9 +73,25 @@ def _table(rows: Iterable[Setting]) -> list[str]:
     return lines
 
 
-PAGES = {"settings.md": settings_page, "rendered-camera.md": knobs_page.page}
+def schema_page() -> str:
+    """``docs/schemas/bench-result.json``."""
+    return json.dumps(bench.schema(), indent=2) + "\n"
+
+
+def _schema(record: type) -> str:
+    return json.dumps(msgspec.json.schema(record), indent=1) + "\n"
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "settings.md": settings_page,
+    "rendered-camera.md": knobs_page.page,
+    "doctor.md": doctor_page.page,
+    "schemas/bench-result.json": schema_page,
+    "schemas/doctor.json": lambda: _schema(Diagnosis),
+    "schemas/parity.json": lambda: _schema(Comparison),
+}
 PAGES |= {name: partial(schema_files().__getitem__, name) for name in schema_files()}
-SHIPPED = {asyncapi.FILE_NAME: asyncapi.text}
+SHIPPED: dict[str, Callable[[], str]] = {asyncapi.FILE_NAME: asyncapi.text}
 """What lies in the package itself."""
 
 
@@ -85,6 +107,7 @@ def main(arguments: list[str] | None = None) -> int:
     stale = [path for path, make in files.items() if not _same(path, make())]
     for path in stale:
         if not asked.check:
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(files[path](), encoding="utf-8")
         sys.stdout.write(f"{path}: {'is stale; run make docs' if asked.check else 'written'}\n")
     return 1 if asked.check and stale else 0

@@ -39,6 +39,9 @@ class Camera:
         rng: jitter of the back-off.
         opener: opens the source; made from ``config`` when not given.
 
+    Attributes:
+        interval_s: least time from one frame to the next, on the average; 0: none. May be set from any thread.
+
     Raises:
         CameraError: ``config.uri`` is no address, or its package is missing.
     """
@@ -58,6 +61,8 @@ class Camera:
         self._clock = clock
         self._on_state = on_state
         self._stopping = threading.Event()
+        self.interval_s = 0.0
+        self._beat_s = float("-inf")
         self._is_recording = uri.kind in {"path", "rendered"}
         self._is_lossless = self._is_recording and config.pace == "fast"
         self._opener = opener or make_opener(uri, config, clock, self._stopping.wait)
@@ -85,6 +90,10 @@ class Camera:
         """Frames that nobody took, as in :meth:`status`, at the price of an attribute."""
         return self._feed.slot.dropped_total
 
+    def reconfigure(self, config: CameraConfig) -> None:
+        """Other limits for a frozen and a black picture from now on; nothing else of it. From any thread."""
+        self._feed.relimit(frozen_s=config.frozen_s, black_s=config.black_s, black_luma=config.black_luma)
+
     def start(self) -> None:
         """Open a recording here and now; let the thread open everything else, again and again if need be.
 
@@ -107,6 +116,9 @@ class Camera:
         feed = self._feed
         now_s = self._clock()
         deadline_s = now_s + timeout_s
+        if not self._rest(now_s, deadline_s):
+            return None
+        now_s = self._clock()
         feed.demand.asked(now_s)
         while True:
             # Awake when a silent camera becomes a stalled one, not only when the caller's patience ends.
@@ -114,12 +126,39 @@ class Camera:
             now_s = self._clock()
             self._tell(now_s, got=frame is not None)
             if frame is not None:
+                self._set_beat(now_s)
                 feed.demand.taken(now_s)
                 return frame
             if feed.fault is not None:
                 raise AgentError(f"the camera thread died of {feed.fault!r}; please report this") from feed.fault
             if feed.slot.closed or now_s >= deadline_s:
                 return None
+
+    def _set_beat(self, now_s: float) -> None:
+        """A frame was taken: when the next one is due. Who is late catches up by one frame at most."""
+        interval_s = self.interval_s
+        is_first = self._beat_s == float("-inf")
+        self._beat_s = now_s if is_first else max(self._beat_s + interval_s, now_s - interval_s)
+        self._feed.demand.not_before_s = self._beat_s + interval_s if interval_s > 0.0 else float("-inf")
+
+    def _rest(self, now_s: float, deadline_s: float) -> bool:
+        """Wait until the next frame is due; false when the caller's patience ends before.
+
+        Whoever had to wait gets a frame that is captured after that, not the one that lay here meanwhile.
+        """
+        feed, interval_s = self._feed, self.interval_s
+        due_s = self._beat_s + interval_s
+        if interval_s <= 0.0 or due_s <= now_s:
+            return True
+        while now_s < due_s and not feed.slot.closed:
+            if now_s >= deadline_s:
+                return False
+            self._stopping.wait(min(due_s, deadline_s, now_s + feed.watch.left_s(now_s) + 0.001) - now_s)
+            now_s = self._clock()
+            self._tell(now_s, got=False)
+        if not self._is_lossless and not feed.slot.closed:
+            feed.slot.forget()
+        return True
 
     def status(self) -> CameraStatus:
         """How the camera is now; from any thread."""

@@ -19,9 +19,14 @@ QUEUE = 4
 
 
 class Demand:
-    """Foresees the consumer's next visit; ``asked`` and ``taken`` are told by the consumer, ``wants`` by the camera."""
+    """Foresees the consumer's next visit; ``asked`` and ``taken`` are told by the consumer, ``wants`` by the camera.
+
+    Attributes:
+        not_before_s: the consumer, who is away, takes no frame before that.
+    """
 
     def __init__(self) -> None:
+        self.not_before_s = float("-inf")
         self._taken_s: float | None = None
         self._busy_s: deque[float] = deque(maxlen=4)
         self._last_s: float | None = None
@@ -66,4 +71,6 @@ class Demand:
         """When the consumer comes; minus infinity when it is here already, or nothing is known of it."""
         # The shortest of the last absences: to be ready too early costs one decoding, too late one period of waiting.
         taken_s, busy_s = self._taken_s, list(self._busy_s)
-        return taken_s + min(busy_s) if taken_s is not None and busy_s else float("-inf")
+        if taken_s is None:
+            return float("-inf")
+        return max(self.not_before_s, taken_s + min(busy_s) if busy_s else float("-inf"))

@@ -71,6 +71,12 @@ class Feed:
         self._is_reopened = False
         self._last_s = float("-inf")
 
+    def relimit(self, *, frozen_s: float, black_s: float, black_luma: float) -> None:
+        """Other limits from now on; from any thread."""
+        with self.lock:
+            self._black_luma = black_luma
+            self.watch.relimit(frozen_s=frozen_s, black_s=black_s)
+
     def stop(self) -> None:
         """Ask the thread to end; from any thread."""
         self._stopping.set()

@@ -45,6 +45,12 @@ class Slot:
             self.dropped_total += 1 + (self._frame is not None)
             self._frame = None
 
+    def forget(self) -> None:
+        """Drop the frame that waits here, so that the next one taken is fresh."""
+        with self._changed:
+            self.dropped_total += self._frame is not None
+            self._frame = None
+
     def put(self, frame: Frame) -> None:
         """Offer the newest frame in place of the one before."""
         with self._changed:

@@ -89,6 +89,13 @@ class Watch:
         self._frames = 0
         self._ended = False
 
+    def relimit(self, *, frozen_s: float, black_s: float) -> None:
+        """Other limits from now on; what begins or ends by them counts from here."""
+        if frozen_s != self._frozen_s:
+            self._frozen_s, self._frozen = frozen_s, Fault(frozen_s)
+        if black_s != self._black_s:
+            self._black_s, self._black = black_s, Fault(black_s)
+
     def frame(self, now_s: float) -> None:
         """A frame came; whether anybody looks at it does not matter here."""
         self._frames += 1

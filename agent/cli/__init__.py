@@ -6,8 +6,13 @@ Every error becomes one line on stderr and the exit code of :mod:`agent.errors`;
 
     entry      puts the commands together; ``main``
     running    run, detect, check
+    benching   bench
+    sweeping   bench --sweep, --tune
+    health     doctor
+    parity     parity
     settings   config init, show, explain
     repair     recalibrate
+    local      status, ask
     broker     topics, mqtt purge
     model      model show, model diff; model_text lays their pages out
     options    what several of them share

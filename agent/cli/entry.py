@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from agent import __version__
-from agent.cli import broker, model, repair, running, settings
+from agent.cli import benching, broker, health, local, model, parity, repair, running, settings
 from agent.errors import AgentError
 
 app = typer.Typer(
@@ -23,7 +23,18 @@ app = typer.Typer(
     help="Run a quantized SSD on camera frames, and know how fast, how hot and how wrong it is.",
     epilog="Exit codes: 0 ok, 2 usage, 65 model, 66 camera, 69 broker, 70 bug, 74 disk, 75 try again, 78 settings.",
 )
-for command in (running.run, running.detect, running.check, repair.recalibrate, broker.topics):
+for command in (
+    running.run,
+    running.detect,
+    running.check,
+    health.doctor,
+    benching.bench,
+    parity.parity,
+    repair.recalibrate,
+    local.status,
+    local.ask,
+    broker.topics,
+):
     app.command()(command)
 app.add_typer(settings.config_app, name="config")
 app.add_typer(broker.mqtt_app, name="mqtt")

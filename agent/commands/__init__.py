@@ -4,23 +4,28 @@
 ``operation`` is the list, and the rest are the operations themselves.
 """
 
+from agent.commands.benching import Benching, BenchResults
 from agent.commands.desk import Commands, share
 from agent.commands.diag import Diag, Tail
 from agent.commands.errands import Errands
 from agent.commands.ledger import Ledger
 from agent.commands.operation import KINDS, Operation, offered
+from agent.commands.pictures import Pictures
 from agent.commands.small import LogLevels, Rebirth, Restart
 from agent.commands.snapshot import JPEG_BYTES, Snapshots, encode
 
 __all__ = [
     "JPEG_BYTES",
     "KINDS",
+    "BenchResults",
+    "Benching",
     "Commands",
     "Diag",
     "Errands",
     "Ledger",
     "LogLevels",
     "Operation",
+    "Pictures",
     "Rebirth",
     "Restart",
     "Snapshots",

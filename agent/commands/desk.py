@@ -1,13 +1,15 @@
 """Takes commands, decides who is served, and answers: each exactly once, whatever happens in between.
 
-``take`` is called on the mqtt thread and returns at once; everything else is done on the thread "writer".
+``take`` is called on the threads "mqtt" and "local" and returns at once; all else is done on the thread "writer".
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
+import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import msgspec
 
@@ -54,6 +56,7 @@ class Commands:
         self._budget = Budget(clock)
         self._waiting: set[Key] = set()
         self._spreading: set[Key] = set()
+        self._taking = threading.Lock()
 
     def resume(self) -> None:
         """Finishes what a former life left: every promise of an answer is kept."""
@@ -68,6 +71,10 @@ class Commands:
 
     def take(self, command: Command) -> None:
         """Takes one command; what cannot be done is answered at once, or by its share of the spread."""
+        with self._taking:
+            self._take(command)
+
+    def _take(self, command: Command) -> None:
         key = key_of(command)
         if key in self._waiting or key in self._spreading:
             return  # it will be answered once
@@ -87,15 +94,24 @@ class Commands:
         if self._ledger.is_kept((op, name)):
             self._ledger.delivered((op, name))
 
+    def progress(self, answer: Answer) -> None:
+        """How far something is that lasts; from any thread."""
+        self._errands.do(lambda: self._say(answer))
+
+    def finish(self, answer: Answer) -> None:
+        """The last reply to what its operation left for later; from any thread."""
+        self._errands.do(lambda: self._finish(answer))
+
     def _take_turn(self, command: Command) -> None:
-        self._spreading.discard(key_of(command))
-        self._begin(command)
+        with self._taking:
+            self._spreading.discard(key_of(command))
+            self._begin(command)
 
     def _begin(self, command: Command) -> None:
         before = self._ledger.find(key_of(command))
         if before is not None:
             if before.status not in OPEN:
-                self._say(before)
+                self._say(replace(before, command=command))
             return
         refusal = self._refusal(command)
         if refusal is None and len(self._waiting) >= MOST_WAITING:
@@ -167,7 +183,9 @@ class Commands:
             self._ledger.keep(answer)
         else:
             self._ledger.remember(answer)
-        self._say(answer)
+        with self._taking:  # whoever asks again meanwhile hears this, or finds it in the ledger
+            self._waiting.discard(key_of(answer.command))
+            self._say(answer)
 
     def _say(self, answer: Answer) -> None:
         if self._ledger.is_kept(key_of(answer.command)):

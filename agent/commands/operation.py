@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from agent.bench import Plan
 from agent.records import Answer, Command
 
 
@@ -43,6 +44,15 @@ class LogLevel(Arguments, frozen=True, kw_only=True):
     ] = 600.0
 
 
+class BenchResult(Arguments, frozen=True, kw_only=True):
+    """One part of a kept result of `bench`."""
+
+    name: Annotated[str, Meta(max_length=64, description="As the reply to `bench` names it; empty: the newest.")] = ""
+    part: Annotated[
+        int, Meta(ge=0, le=100_000, description="Which part, from 0; the reply says how many there are.")
+    ] = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """One operation as the contract offers it.
@@ -54,7 +64,7 @@ class Kind:
         to_all_spread_s: least spread of a request to a whole site; None: such a request is refused.
     """
 
-    arguments: type[Arguments]
+    arguments: type[msgspec.Struct]
     lasts: bool = False
     changes: bool = False
     to_all_spread_s: float | None = 1.0
@@ -66,10 +76,12 @@ KINDS: dict[str, Kind] = {
     "diag": Kind(Diag, to_all_spread_s=30.0),
     "restart": Kind(Restart, lasts=True, changes=True, to_all_spread_s=60.0),
     "loglevel": Kind(LogLevel, changes=True),
+    "bench": Kind(Plan, lasts=True, changes=True, to_all_spread_s=None),
+    "bench-result": Kind(BenchResult, to_all_spread_s=None),
 }
 
 Operation = Callable[[Command, Any], Answer | None]
-"""Carries a command out; given the command and its arguments. None: the last reply comes after the next start."""
+"""Carries a command out; given the command and its arguments. None: the last reply comes later."""
 
 
 def offered() -> dict[str, Any]:

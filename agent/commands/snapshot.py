@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -21,10 +22,12 @@ class Snapshots:
 
     Attributes:
         newest: the newest result, set by the main thread.
+        on_picture: given each picture that a command made, on the thread "writer".
     """
 
     def __init__(self, labels: Labels) -> None:
         self.newest: FrameResult | None = None
+        self.on_picture: Callable[[bytes], None] = lambda _: None
         self._labels = labels
 
     def __call__(self, command: Command, _: object) -> Answer:
@@ -32,7 +35,8 @@ class Snapshots:
         result = self.newest
         if result is None:
             return Answer(command, "failed", "no-camera", "no frame has been answered yet")
-        picture = encode(draw(result.frame.pixels, result.detections, self._labels), JPEG_BYTES)
+        picture = self.picture(result)
+        self.on_picture(picture)
         found = {self._labels.name(int(number)) for number in result.detections.class_id}
         data = {
             "jpeg": base64.b64encode(picture).decode(),
@@ -40,6 +44,10 @@ class Snapshots:
             "sequence": result.frame.sequence,
         }
         return Answer(command, "succeeded", data=data)
+
+    def picture(self, result: FrameResult) -> bytes:
+        """A result as a JPEG with its boxes, of at most :data:`JPEG_BYTES`."""
+        return encode(draw(result.frame.pixels, result.detections, self._labels), JPEG_BYTES)
 
 
 def encode(picture: Pixels, most_bytes: int) -> bytes:

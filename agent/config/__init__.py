@@ -7,15 +7,17 @@ wrong type or range is refused with the key, the fault and what is allowed. Noth
 """
 
 from agent.config.explain import Setting, settings, template
+from agent.config.governor import GovernorConfig
+from agent.config.limits import MeasureConfig
 from agent.config.live import LIVE, not_live, overlaid
 from agent.config.load import convert, digest, load, override, parse, to_toml
 from agent.config.outlets import DetectionsConfig, HomeAssistantConfig, PrometheusConfig
+from agent.config.parity import ParityConfig
 from agent.config.tables import (
     CameraConfig,
     Config,
     DeviceConfig,
     LogConfig,
-    MeasureConfig,
     ModelConfig,
     MqttConfig,
     RuntimeConfig,
@@ -28,11 +30,13 @@ __all__ = [
     "Config",
     "DetectionsConfig",
     "DeviceConfig",
+    "GovernorConfig",
     "HomeAssistantConfig",
     "LogConfig",
     "MeasureConfig",
     "ModelConfig",
     "MqttConfig",
+    "ParityConfig",
     "PrometheusConfig",
     "RuntimeConfig",
     "Setting",

@@ -1,6 +1,7 @@
 """Settings that can be changed while the agent runs: a closed list, checked by the configuration's own rules.
 
-On it is what can neither make the board unreachable nor change what it calls an object.
+On it is what can neither make the board unreachable nor need another model, another camera or a new start. What of it
+changes what counts as an object shows in the birth's ``config_sha256``.
 """
 
 from __future__ import annotations
@@ -11,10 +12,30 @@ from typing import Any
 import msgspec
 
 from agent.config.load import convert
+from agent.config.outlets import DetectionsConfig
 from agent.config.tables import Config
 
-LIVE = ("log.level", "measure.sensors_s", "measure.window_s", "mqtt.health_s")
-"""Dotted names; what stands here is in force within a window."""
+_AT_A_FRAME = "from the next frame on"
+_TOLD_ANEW = "from the next frame on; what is there is unknown until it was looked at for long enough again"
+
+LIVE = {
+    "camera.black_luma": "with the next picture",
+    "camera.black_s": "counted anew from now",
+    "camera.frozen_s": "counted anew from now",
+    **{f"detections.{name}": _TOLD_ANEW for name in DetectionsConfig.__struct_fields__},
+    "homeassistant.snapshot_s": "counted from now; where Home Assistant is switched on in the file",
+    "log.level": "at once; while the command `loglevel` holds, after it",
+    "measure.sensors_s": "after the next reading",
+    "measure.window_s": "with the window at hand",
+    "model.class_thresholds": _AT_A_FRAME,
+    "model.classes": _AT_A_FRAME,
+    "model.min_size": _AT_A_FRAME,
+    "model.score_threshold": _AT_A_FRAME,
+    "mqtt.health_s": "at once; announced to Home Assistant anew",
+    "mqtt.profile": "at once; its keep-alive from the next connection on",
+    "mqtt.resolution_s": "at once; windows that were begun are sent as they are",
+}
+"""Dotted names of settings, and when they are in force."""
 
 
 def not_live(keys: Iterable[str]) -> list[str]:

@@ -158,6 +158,14 @@ def _broker_contradictions(config: Config) -> Iterator[str]:
         yield "mqtt.password_file: needs mqtt.username"
 
 
+def _home_contradictions(config: Config) -> Iterator[str]:
+    home = config.homeassistant
+    if 0.0 < home.snapshot_s < 5.0:
+        yield "homeassistant.snapshot_s: a picture each 5 s is the most; 0 switches it off"
+    if home.snapshot_s and not home.enabled:
+        yield "homeassistant.snapshot_s: needs homeassistant.enabled"
+
+
 def _listen_contradictions(config: Config) -> Iterator[str]:
     if config.prometheus.listen:
         try:
@@ -189,7 +197,10 @@ def _contradictions(config: Config) -> Iterator[str]:
         yield "model.std: 0 would divide by zero"
     if model.bundle and model.path:
         yield "model.bundle: stands beside model.path; give one of the two"
+    if config.parity.every_s and config.parity.every_s < 2 * config.parity.timeout_s:
+        yield "parity.every_s: is less than twice parity.timeout_s; one look could run into the next"
     yield from _broker_contradictions(config)
+    yield from _home_contradictions(config)
     yield from _listen_contradictions(config)
     yield from _zone_contradictions(config)
 

@@ -23,6 +23,16 @@ class HomeAssistantConfig(Outlet, frozen=True, kw_only=True):
         str,
         Meta(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*\Z", description="Home Assistant's discovery prefix."),
     ] = "homeassistant"
+    snapshot_s: Annotated[
+        float,
+        Meta(
+            ge=0.0,
+            le=86400.0,
+            extra={"unit": "s"},
+            description="A picture with its boxes is sent each so many seconds, 5 or more; "
+            "0: only when the command snapshot asks for one.",
+        ),
+    ] = 0.0
 
 
 class PrometheusConfig(Outlet, frozen=True, kw_only=True):

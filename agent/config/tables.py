@@ -7,7 +7,10 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from agent.config.governor import GovernorConfig
+from agent.config.limits import MeasureConfig
 from agent.config.outlets import DetectionsConfig, HomeAssistantConfig, PrometheusConfig
+from agent.config.parity import ParityConfig
 from agent.records import Heads
 
 Seconds = Annotated[float, Meta(ge=0.0, extra={"unit": "s"})]
@@ -189,26 +192,6 @@ class ZoneConfig(Section, frozen=True, kw_only=True):
     classes: Annotated[list[str], Meta(description="Classes that the zone speaks of; empty: all.")] = []
 
 
-class MeasureConfig(Section, frozen=True, kw_only=True):
-    """How telemetry is taken."""
-
-    window_s: Annotated[
-        float, Meta(ge=1.0, le=3600.0, description="Length of one telemetry window, seconds.", extra={"unit": "s"})
-    ] = 10.0
-    sensors_s: Annotated[
-        float,
-        Meta(
-            ge=0.5,
-            le=3600.0,
-            description="How often memory, temperature and clocks are read, seconds.",
-            extra={"unit": "s"},
-        ),
-    ] = 5.0
-    sys_root: Annotated[
-        str, Meta(description="Folder in front of /sys and /proc; / on a board, a recorded tree in tests.")
-    ] = "/"
-
-
 class MqttConfig(Section, frozen=True, kw_only=True):
     """The broker. Without a host the agent measures on and publishes nothing."""
 
@@ -233,17 +216,27 @@ class MqttConfig(Section, frozen=True, kw_only=True):
         Annotated[float, Meta(ge=0.0, le=3600.0)] | None,
         Meta(
             description="Windows are merged up to this length before they are sent; 0: sent as they are; "
-            "unset: by profile, 30 s to 60 s.",
+            "unset: by profile, 30 s to 90 s.",
             extra={"unit": "s"},
         ),
     ] = None
     keepalive_s: Annotated[
         Annotated[int, Meta(ge=5, le=3600)] | None,
         Meta(
-            description="Seconds of silence after which the broker calls us lost; unset: by profile, 30 to 240.",
+            description="Seconds of silence after which the broker calls us lost; unset: by profile, 35 to 240.",
             extra={"unit": "s"},
         ),
     ] = None
+    session_s: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=7 * 86_400,
+            description="How long the broker keeps commands for a board that is away; 0: not at all. "
+            "MQTT 3.1.1 knows no time: there it keeps them as long as it likes.",
+            extra={"unit": "s"},
+        ),
+    ] = 3600
     connect_timeout_s: Annotated[Positive, Meta(description="Deadline for one connection attempt.")] = 10.0
     reconnect_max_s: Annotated[Positive, Meta(description="Longest delay between two attempts (full jitter).")] = 120.0
     health_s: Annotated[
@@ -302,6 +295,8 @@ class Config(Section, frozen=True, kw_only=True):
     camera: Annotated[CameraConfig, Meta(description="Where frames come from.")] = CameraConfig()
     zones: Annotated[list[ZoneConfig], Meta(description="Named polygons.")] = []
     measure: Annotated[MeasureConfig, Meta(description="How telemetry is taken.")] = MeasureConfig()
+    governor: Annotated[GovernorConfig, Meta(description="Keeps the board from throttling.")] = GovernorConfig()
+    parity: Annotated[ParityConfig, Meta(description="A second way of running the model.")] = ParityConfig()
     mqtt: Annotated[MqttConfig, Meta(description="The broker.")] = MqttConfig()
     detections: Annotated[DetectionsConfig, Meta(description="What the camera sees, told.")] = DetectionsConfig()
     homeassistant: Annotated[HomeAssistantConfig, Meta(description="Announces the board.")] = HomeAssistantConfig()

@@ -25,7 +25,8 @@ from agent.infer.backend import choose_backend
 from agent.infer.detector import Detector
 from agent.records import ModelCard
 
-_ERRORS = {"ModelError": ModelError, "UnavailableError": UnavailableError, "ConfigError": ConfigError}
+ERRORS = {"ModelError": ModelError, "UnavailableError": UnavailableError, "ConfigError": ConfigError}
+"""What a child's word for a fault means here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def prove(path: Path, card: ModelCard, config: RuntimeConfig) -> Proof:
             capture_output=True,
             timeout=config.prove_timeout_s,
             check=False,
-            env=os.environ | {"PYTHONPATH": _search_path()},
+            env=os.environ | {"PYTHONPATH": search_path()},
         )
     except subprocess.TimeoutExpired:
         raise ModelError(
@@ -71,7 +72,7 @@ def prove(path: Path, card: ModelCard, config: RuntimeConfig) -> Proof:
     return _verdict(path, child.returncode, child.stdout, child.stderr)
 
 
-def _search_path() -> str:
+def search_path() -> str:
     """Where this very package lies comes first, installed or in a checkout."""
     own = str(Path(__file__).parents[2])
     return os.pathsep.join(filter(None, [own, os.environ.get("PYTHONPATH")]))
@@ -89,7 +90,7 @@ def _verdict(path: Path, code: int, stdout: bytes, stderr: bytes) -> Proof:
         last = stderr.decode("utf-8", "replace").strip().splitlines()[-1:] or [f"exit code {code}"]
         raise ModelError(f"{path}: cannot be tried in a child process: {last[0]}") from None
     if "error" in answer:
-        raise _ERRORS.get(answer["error"], ModelError)(answer["message"])
+        raise ERRORS.get(answer["error"], ModelError)(answer["message"])
     return Proof(**answer)
 
 

@@ -7,9 +7,27 @@ In: the folder in front of ``/sys``, ``/proc`` and ``/etc``. Out: names and numb
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from agent.measure.files import TABLE_BYTES, read_kilobytes, read_line, read_text
+
+PI_TYPES = {
+    0x00: "A", 0x01: "B", 0x02: "A+", 0x03: "B+", 0x04: "2B", 0x06: "CM1", 0x08: "3B", 0x09: "Zero", 0x0A: "CM3",
+    0x0C: "Zero W", 0x0D: "3B+", 0x0E: "3A+", 0x10: "CM3+", 0x11: "4B", 0x12: "Zero 2 W", 0x13: "400", 0x14: "CM4",
+    0x15: "CM4S", 0x17: "5", 0x18: "CM5", 0x19: "500", 0x1A: "CM5 Lite", 0x1B: "CM0",
+}  # fmt: skip
+"""raspberrypi/documentation ``documentation/asciidoc/computers/raspberry-pi/revision-codes.adoc`` @0456a78c93ba."""
+
+CHIPS = {0: "BCM2835", 1: "BCM2836", 2: "BCM2837", 3: "BCM2711", 4: "BCM2712"}
+WITH_PMIC = {"BCM2711", "BCM2712"}
+"""Boards whose power chip has a thermometer that the firmware reads."""
+
+MOST_SIZE_CODE = 6
+
+CORAL_PCIE = ("0x1ac1", "0x089a")
+CORAL_USB = {("1a6e", "089a"), ("18d1", "9302")}
+"""The first before its first use, when it waits for its firmware, the second after (google-coral/edgetpu issue 906)."""
 
 UNNAMED = {"", "none", "default string", "system product name", "to be filled by o.e.m."}
 """What makers of mainboards forget to fill in."""
@@ -62,6 +80,84 @@ def os_name(root: Path) -> str | None:
         if found:
             return found[2]
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A Raspberry Pi's revision code in words.
+
+    Attributes:
+        code: as the firmware tells it.
+        model: type and revision of the board, such as ``4B 1.4``; None for codes of the first boards.
+        chip: the processor; None likewise.
+        memory_bytes: memory that is soldered on; None likewise, and for sizes that the code has no number for.
+    """
+
+    code: int
+    model: str | None = None
+    chip: str | None = None
+    memory_bytes: int | None = None
+
+    @property
+    def text(self) -> str:
+        """The code as ``/proc/cpuinfo`` writes it."""
+        return f"{self.code:x}"
+
+
+def decode_revision(code: int) -> Revision:
+    """What a revision code says.
+
+    >>> decode_revision(0xC03114)
+    Revision(code=12595476, model='4B 1.4', chip='BCM2711', memory_bytes=4294967296)
+    >>> decode_revision(0x0010).model is None
+    True
+    """
+    if not code >> 23 & 1:
+        return Revision(code)
+    kind, size = PI_TYPES.get(code >> 4 & 0xFF, f"type {code >> 4 & 0xFF:#x}"), code >> 20 & 7
+    memory = 256 * 2**20 << size if size <= MOST_SIZE_CODE else None
+    return Revision(code, f"{kind} 1.{code & 0xF}", CHIPS.get(code >> 12 & 0xF), memory)
+
+
+def revision(root: Path) -> Revision | None:
+    """The board's revision, from the device tree, where the firmware writes it, else from ``/proc/cpuinfo``."""
+    path = root / "proc/device-tree/system/linux,revision"
+    if path.exists():
+        with path.open("rb") as file:
+            raw = file.read(5)
+        if len(raw) != 4:
+            raise ValueError(f"{path} does not have the 4 bytes of a revision code")
+        return decode_revision(int.from_bytes(raw, "big"))
+    text = read_text(root / "proc/cpuinfo", TABLE_BYTES) if (root / "proc/cpuinfo").exists() else None
+    found = re.search(r"^Revision[ \t]*: ([0-9a-fA-F]{1,8})$", text or "", re.MULTILINE)
+    return decode_revision(int(found[1], 16)) if found else None
+
+
+def governor(root: Path) -> str | None:
+    """How the kernel chooses the clock: ``ondemand``, ``performance``, ..."""
+    return read_line(root / "sys/devices/system/cpu/cpufreq/policy0/scaling_governor")
+
+
+def accelerators(root: Path) -> tuple[str, ...]:
+    """Corals that are attached, one word each: ``pcie`` or ``usb``; whether its driver works is another question."""
+    pcie = [
+        "pcie"
+        for device in sorted((root / "sys/bus/pci/devices").glob("*"))
+        if (read_line(device / "vendor"), read_line(device / "device")) == CORAL_PCIE
+    ]
+    if not pcie:  # a driver in a container may show the class alone
+        pcie = ["pcie" for _ in sorted((root / "sys/class/apex").glob("apex_*"))]
+    usb = [
+        "usb"
+        for device in sorted((root / "sys/bus/usb/devices").glob("*"))
+        if (read_line(device / "idVendor"), read_line(device / "idProduct")) in CORAL_USB
+    ]
+    return (*pcie, *usb)
+
+
+def boot_id(root: Path) -> str | None:
+    """The kernel's random name for this boot; another one says that the machine was started anew."""
+    return read_line(root / "proc/sys/kernel/random/boot_id")
 
 
 def kernel(root: Path) -> str | None:

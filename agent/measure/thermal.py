@@ -9,7 +9,8 @@ What these files cannot tell on a Raspberry Pi (sources: ``tests/fixtures/sysfs/
   firmware to clear the sticky bits each time: bits 16 to 19 mean "since the last poll" there, not "since boot". Without
   that driver the word stays as it was at boot. Its first read makes the kernel log one warning with a stack trace.
   Kernels without the file exist, on the Pi 5 at least: there the bits are None.
-- The clock is what the kernel asked for. The firmware's own throttling does not show in it: look at the bits.
+- The clock is what the kernel asked for. The firmware's own throttling does not show in it: where there is a mailbox
+  (:mod:`agent.measure.mailbox`), clock and word come from there.
 - Below freezing the Pi 4 and 5 say 0: their driver cuts there.
 """
 
@@ -55,8 +56,9 @@ def soc_celsius(root: Path) -> float | None:
 
 
 def accelerator_celsius(root: Path) -> float | None:
-    """A Coral on PCIe or M.2; one on USB has no such file, nor has one with the driver of the mainline kernel."""
-    return read_celsius(root / "sys/class/apex/apex_0/temp")
+    """The hottest Coral on PCIe or M.2; one on USB has no such file, nor with the mainline kernel's driver."""
+    heat = [read_celsius(chip / "temp") for chip in sorted((root / "sys/class/apex").glob("apex_*"))]
+    return max((celsius for celsius in heat if celsius is not None), default=None)
 
 
 def read_celsius(path: Path) -> float | None:
@@ -68,9 +70,17 @@ def read_celsius(path: Path) -> float | None:
     number = read_number(path)
     if number is None:
         return None
-    celsius = number / 1000
+    return plausible_celsius(number / 1000, str(path))
+
+
+def plausible_celsius(celsius: float, origin: str) -> float:
+    """The temperature, if silicon can have it.
+
+    Raises:
+        ValueError: it cannot.
+    """
     if not COLDEST_CELSIUS <= celsius <= HOTTEST_CELSIUS:
-        raise ValueError(f"{path} says {celsius} C, which no working chip has: the sensor or its bus fails")
+        raise ValueError(f"{origin} says {celsius} C, which no working chip has: the sensor or its bus fails")
     return celsius
 
 
@@ -103,14 +113,32 @@ def frequency_max_hz(root: Path) -> float | None:
     return _hertz(root / CPUFREQ / "scaling_max_freq") or _hertz(root / CPUFREQ / "cpuinfo_max_freq")
 
 
+def frequency_hardware_max_hz(root: Path) -> float | None:
+    """The highest clock that the hardware has."""
+    return _hertz(root / CPUFREQ / "cpuinfo_max_freq")
+
+
+def frequency_min_hz(root: Path) -> float | None:
+    """The lowest clock that the kernel may ask for."""
+    return _hertz(root / CPUFREQ / "scaling_min_freq") or _hertz(root / CPUFREQ / "cpuinfo_min_freq")
+
+
 def _hertz(path: Path) -> float | None:
     line = read_line(path)
     if line in {None, "<unknown>"}:
         return None
-    kilohertz = parse_number(str(line), path)
-    if not 1_000 <= kilohertz <= 20_000_000:
-        raise ValueError(f"{path} says {kilohertz} kHz, which no processor runs at: the driver fails")
-    return kilohertz * 1000.0
+    return plausible_hertz(parse_number(str(line), path) * 1000.0, str(path))
+
+
+def plausible_hertz(hertz: float, origin: str) -> float:
+    """The clock, if a processor can have it.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if not 1e6 <= hertz <= 20e9:
+        raise ValueError(f"{origin} says {hertz / 1000:.0f} kHz, which no processor runs at: the driver fails")
+    return hertz
 
 
 def throttle_bits(root: Path) -> int | None:
@@ -142,6 +170,15 @@ def is_under_voltage(alarm: bool | None, bits: int | None) -> bool | None:
     if alarm is None and bits is None:
         return None
     return bool(alarm) or bool((bits or 0) & UNDER_VOLTAGE)
+
+
+def seen_bits(word: int | None) -> int:
+    """Which of the causes, bits 0 to 3, a word tells of: now, or since somebody cleared it.
+
+    >>> seen_bits(0x50000), seen_bits(0x80002), seen_bits(None)
+    (5, 10, 0)
+    """
+    return ((word or 0) | (word or 0) >> 16) & 0xF
 
 
 def is_throttled(bits: int | None) -> bool | None:

@@ -19,6 +19,7 @@ from flatbuffers import flexbuffers
 
 from agent.errors import ModelError
 from agent.model.anchors import heads_in
+from agent.model.arena import least_arena_bytes
 from agent.model.flat import Buffer, Table
 from agent.model.graph import Graph, Operator, mapped
 from agent.records import ModelCard, TensorSpec
@@ -72,12 +73,14 @@ def card_of(path: Path, data: Buffer, graph: Graph) -> ModelCard:
         classes=found.get("classes"),
         count=found.get("count"),
         num_classes=_num_classes(decoded) if decoded else None,
+        regular_nms=bool(decoded and _option(decoded, "use_regular_nms")),
         custom_ops=tuple(sorted({op.custom for op in graph.operators if op.custom})),
         heads=heads_in(graph),
         embedded_labels=_embedded_labels(path),
         mean=mean,
         std=std,
         description=printable(graph.root.text(3)),
+        arena_bytes=_arena_bytes(graph),
     )
 
 
@@ -163,13 +166,26 @@ def _raw(graph: Graph) -> dict[str, TensorSpec]:
     return {"boxes": boxes, "scores": scores}
 
 
+def _arena_bytes(graph: Graph) -> int | None:
+    """A figure for people must not be why a model is refused."""
+    try:
+        return least_arena_bytes(graph)
+    except ModelError:
+        return None
+
+
 def _num_classes(op: Operator) -> int | None:
+    number = _option(op, "num_classes")
+    return number if number is not None and 0 < number <= _MOST_CLASSES else None
+
+
+def _option(op: Operator, name: str) -> int | None:
     # One key is looked up; unfolding all of it would follow a hostile file's loops for ever.
     try:
-        number = flexbuffers.GetRoot(op.custom_options).AsMap["num_classes"].AsInt
+        value = flexbuffers.GetRoot(op.custom_options).AsMap[name]
+        return int(value.AsBool) if value.IsBool else int(value.AsInt)
     except (ValueError, LookupError, ArithmeticError, TypeError, AssertionError, struct.error):
         return None
-    return number if 0 < number <= _MOST_CLASSES else None
 
 
 def _embedded_labels(path: Path) -> tuple[str, ...]:

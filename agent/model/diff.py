@@ -1,6 +1,6 @@
 """Two files compared without a picture: what of B is not as in A. Pure: bytes in, records out.
 
-``docs/model-diff.schema.json`` is made from the records.
+``docs/schemas/model-diff.json`` is made from the records.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What ``edge-agent model show`` tells of a file, as records; ``docs/model-show.schema.json`` is made from them."""
+"""What ``edge-agent model show`` tells of a file, as records; ``docs/schemas/model-show.json`` is made from them."""
 
 from __future__ import annotations
 

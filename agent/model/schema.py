@@ -1,4 +1,4 @@
-"""The JSON Schemas of what is told of a file; ``docs/*.schema.json`` are made from them."""
+"""The JSON Schemas of what is told of a file; ``docs/schemas/`` are made from them."""
 
 from __future__ import annotations
 
@@ -21,4 +21,4 @@ def schema_of(record: type[msgspec.Struct]) -> dict[str, Any]:
 
 def schema_files() -> dict[str, str]:
     """Name of the file -> its text."""
-    return {f"{name}.schema.json": json.dumps(schema_of(record), indent=1) + "\n" for record, name in _NAMES.items()}
+    return {f"schemas/{name}.json": json.dumps(schema_of(record), indent=1) + "\n" for record, name in _NAMES.items()}

@@ -48,6 +48,14 @@ class Postprocessor:
         self._iou, self._most = config.iou_threshold, config.max_detections
         self._heads, self._anchors = heads, anchors
 
+    def judging_by(self, config: ModelConfig, labels: Labels, zones: list[ZoneConfig]) -> Postprocessor:
+        """Another one for the same model, by other settings.
+
+        Raises:
+            ConfigError: a setting names a class that the labels do not have.
+        """
+        return Postprocessor(config, labels, zones, heads=self._heads, anchors=self._anchors)
+
     def __call__(self, outputs: Outputs, placement: Placement) -> Detections:
         """The objects of one frame, best first.
 

@@ -11,7 +11,7 @@ rely on. Without a broker everything is taken in all the same and waits: ``outbo
 ``spool`` judges between them; ``gather`` merges windows to the profile's length, ``order`` says what is sent next.
 """
 
-from agent.publish import asyncapi, listing
+from agent.publish import asyncapi, certificate, listing
 from agent.publish.batch import decode_batch
 from agent.publish.home_assistant import HomePlan
 from agent.publish.home_assistant import plan as plan_home
@@ -21,16 +21,19 @@ from agent.publish.publisher import Publisher
 from agent.publish.purge import purge
 from agent.publish.stamp import wall_clock
 from agent.publish.status import PublisherStatus
-from agent.publish.topics import BATCHES, TOPICS, decode, metric_dictionary, schemas
+from agent.publish.topics import BATCHES, IMAGE, RAW, TOPICS, decode, metric_dictionary, schemas
 
 __all__ = [
     "BATCHES",
+    "IMAGE",
     "INBOUND",
+    "RAW",
     "TOPICS",
     "HomePlan",
     "Publisher",
     "PublisherStatus",
     "asyncapi",
+    "certificate",
     "check",
     "decode",
     "decode_batch",

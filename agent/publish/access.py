@@ -67,7 +67,7 @@ def read_access(config: MqttConfig, credentials_dir: Path | None = None) -> Acce
     )
 
 
-def _find(name: str, credentials_dir: Path | None) -> Path:
+def find_file(name: str, credentials_dir: Path | None = None) -> Path:
     """A bare name means systemd's credential of that name where there is one, else a file like any other."""
     folder = credentials_dir or os.environ.get("CREDENTIALS_DIRECTORY")
     if folder and "/" not in name and (Path(folder) / name).exists():
@@ -92,7 +92,7 @@ def _read_password(config: MqttConfig, credentials_dir: Path | None) -> str | No
         return None
     if not config.username:
         raise ConfigError("mqtt.password_file is set and mqtt.username is not: a password needs a user name")
-    path = _find(config.password_file, credentials_dir)
+    path = find_file(config.password_file, credentials_dir)
     try:
         return _read("password_file", path).decode().rstrip("\r\n")
     except UnicodeDecodeError:
@@ -106,10 +106,10 @@ def _read_tls(config: MqttConfig, credentials_dir: Path | None) -> ssl.SSLContex
         return None
     if config.key_file and not config.cert_file:
         raise ConfigError("mqtt.key_file is set and mqtt.cert_file is not: a key is of use only with its certificate")
-    context = _trust(_find(config.ca_file, credentials_dir) if config.ca_file else None)
+    context = _trust(find_file(config.ca_file, credentials_dir) if config.ca_file else None)
     if config.cert_file:
-        key = _find(config.key_file, credentials_dir) if config.key_file else None
-        _load_own(context, _find(config.cert_file, credentials_dir), key)
+        key = find_file(config.key_file, credentials_dir) if config.key_file else None
+        _load_own(context, find_file(config.cert_file, credentials_dir), key)
     return context
 
 

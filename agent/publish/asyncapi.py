@@ -14,17 +14,23 @@ import msgspec
 
 from agent.publish.contract import VERSION, Part
 from agent.publish.inbound import INBOUND
-from agent.publish.topics import BATCHES, ROOT, TOPICS
+from agent.publish.topics import RAW, ROOT, TOPICS
 
 FILE_NAME = "asyncapi.json"
 
 _ASYNCAPI = "3.0.0"
 _MQTT_BINDING = "0.2.0"
-_BATCH = "Batch"
-_BATCHED = {
-    "summary": "Windows, one JSON object a line, deflated (zlib); each line carries its `kind`: perf, sys or therm.",
-    "contentType": "application/x-ndjson",
-    "payload": {"type": "string", "contentMediaType": "application/x-ndjson", "contentEncoding": "deflate"},
+_RAW = {
+    "Batch": {
+        "summary": "Windows, one JSON object a line, deflated (zlib); each carries its `kind`: perf, sys or therm.",
+        "contentType": "application/x-ndjson",
+        "payload": {"type": "string", "contentMediaType": "application/x-ndjson", "contentEncoding": "deflate"},
+    },
+    "Jpeg": {
+        "summary": "A picture as a camera's file has it, without an envelope; at most 80 KiB.",
+        "contentType": "image/jpeg",
+        "payload": {"type": "string", "contentMediaType": "image/jpeg"},
+    },
 }
 _PARAMETERS = {
     "site": "Place in the fleet: 1 to 64 of a-z, 0-9 and -.",
@@ -45,10 +51,10 @@ def document() -> dict[str, Any]:
         name = _name(line.pattern)
         channels[name] = _channel(f"{ROOT}/{{site}}/{{device}}/{line.pattern}", line.payload.__name__, line.description)
         operations[f"send-{name}"] = _operation("send", name, line.payload.__name__, line.qos, retain=line.retain)
-    for batch in BATCHES:
-        name = _name(batch.pattern)
-        channels[name] = _channel(f"{ROOT}/{{site}}/{{device}}/{batch.pattern}", _BATCH, batch.description)
-        operations[f"send-{name}"] = _operation("send", name, _BATCH, 1, retain=False)
+    for raw in RAW:
+        name = _name(raw.pattern)
+        channels[name] = _channel(f"{ROOT}/{{site}}/{{device}}/{raw.pattern}", raw.payload, raw.description)
+        operations[f"send-{name}"] = _operation("send", name, raw.payload, 1, retain=False)
     for inbound in INBOUND:
         channels[inbound.name] = _channel(
             f"{ROOT}/{{site}}/{inbound.pattern}", inbound.payload.__name__, inbound.description
@@ -64,7 +70,7 @@ def document() -> dict[str, Any]:
         "operations": operations,
         "components": {
             "schemas": schemas,
-            "messages": {kind.__name__: _message(kind) for kind in payloads} | {_BATCH: _BATCHED},
+            "messages": {kind.__name__: _message(kind) for kind in payloads} | _RAW,
         },
     }
 

@@ -13,12 +13,12 @@ import msgspec
 from agent.publish import translate
 from agent.publish.contract import Envelope, QueueCard, StateName, Totals
 from agent.publish.home_assistant import CLS as HOME
-from agent.publish.home_assistant import Announcer
-from agent.publish.inbox import StateChange
+from agent.publish.home_assistant import Announcer, HomePlan
+from agent.publish.inbox import Picture, StateChange
 from agent.publish.link import Will
 from agent.publish.restamp import restamp
 from agent.publish.stamp import Stamper
-from agent.publish.topics import Names
+from agent.publish.topics import IMAGE, Names
 from agent.records import Health, Identity, Sighting, Standing
 
 _ORDER = ("birth", "state", "reported", "d", "health", HOME)
@@ -45,6 +45,7 @@ class Cards:
         self._health: Health | None = None
         self._standing: Standing | None = None
         self._sighting: Sighting | None = None
+        self._picture: Picture | None = None
         self._state = StateChange("online")
         self._alarms: dict[str, Message] = {}
         self._due: set[str] = set()
@@ -59,15 +60,19 @@ class Cards:
         """The active alarms, by id."""
         return self._alarms
 
-    def take(self, item: Health | Identity | Sighting | Standing | StateChange) -> None:
+    def take(self, item: Health | HomePlan | Identity | Picture | Sighting | Standing | StateChange) -> None:
         """Whatever of it is a last value."""
         match item:
             case Health():
                 self.set_health(item)
+            case HomePlan():
+                self.set_plan(item)
             case Identity():
                 self.set_identity(item)
             case Sighting():
                 self.set_sighting(item)
+            case Picture():
+                self.set_picture(item)
             case Standing():
                 self.set_standing(item)
             case StateChange():
@@ -85,10 +90,21 @@ class Cards:
         if self._home is not None and self._home.learn(health):
             self._due.add(HOME)
 
+    def set_plan(self, plan: HomePlan) -> None:
+        """What is announced from now on."""
+        if self._home is not None:
+            self._home.replan(plan)
+            self._due.add(HOME)
+
     def set_sighting(self, sighting: Sighting) -> None:
         """What is there; one that was not sent yet is no news any more."""
         self._sighting = sighting
         self._due.add("d")
+
+    def set_picture(self, picture: Picture) -> None:
+        """What the camera shows; it carries no time of its own, so it is never said late: not even when all is due."""
+        self._picture = picture
+        self._due.add(IMAGE.cls)
 
     def set_standing(self, standing: Standing) -> None:
         """How far the agent has got with what is desired."""
@@ -159,6 +175,8 @@ class Cards:
     def _make(self, key: str, queue: QueueCard, totals: Totals) -> Message | None:
         if key == HOME:
             return self._announcement()
+        if key == IMAGE.cls:
+            return Message(key, self._names.topic(key), self._picture.jpeg) if self._picture else None
         payload: Envelope | None = None
         if key == "state":
             payload = translate.state(self._stamper.stamp(key), self._state.name, self._state.reason)

@@ -26,6 +26,11 @@ class ConnCounter:
         """The number for the next attempt; the same one until :meth:`used`."""
         return self._last + 1
 
+    @property
+    def is_first(self) -> bool:
+        """No connection is known of, of this start or a former one."""
+        return self._last == 0
+
     def used(self) -> None:
         """The broker took the connection: its number is spent."""
         self._last += 1

@@ -9,83 +9,46 @@ What ties a record to its topic is in :mod:`agent.publish.topics`; what makes on
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal
 
-import msgspec
 from msgspec import Meta
 
-VERSION: Literal[1] = 1
-"""Major version of the contract; the ``v1`` of every topic."""
+from agent.publish.contract_base import (
+    SKETCH_ACCURACY,
+    VERSION,
+    Clock,
+    Envelope,
+    MetricKind,
+    PaceName,
+    Part,
+    Scalar,
+    Stamp,
+    StateName,
+    Wish,
+)
+from agent.publish.contract_base import metric as _metric
+from agent.publish.contract_board import BoardCard, CameraCard, HealthCard, QueueCard, Sys, Therm, Totals
 
-SKETCH_ACCURACY = 0.01
-"""Relative accuracy of every sketch on the wire: one schema for all boards, so that adding counts merges exactly."""
-
-Clock = Literal["ok", "unsynced", "stepped"]
-StateName = Literal["online", "degraded", "updating", "safe-mode", "offline", "lost"]
-MetricKind = Literal["gauge", "counter", "sketch"]
-Scalar = str | int | float | bool | None
-
-
-class Stamp(TypedDict):
-    """The envelope's fields, ready to be given to a payload's constructor."""
-
-    v: Literal[1]
-    id: str
-    boot: str
-    conn: int
-    seq: int
-    ts: float
-    clk: Clock
-    up: float | None
-
-
-def _metric(unit: str, kind: MetricKind, description: str) -> Meta:
-    """What the metric dictionary of the birth and the JSON Schema say of a field."""
-    return Meta(
-        description=description, extra={"unit": unit, "kind": kind}, extra_json_schema={"x-unit": unit, "x-kind": kind}
-    )
-
-
-class Totals(TypedDict):
-    """What the publisher counts, ready to be given to :class:`HealthCard`."""
-
-    published: int
-    acked: int
-    merged: int
-    dropped: dict[str, int]
-    refused: dict[str, int]
-    bytes_out: dict[str, int]
-    disk_bytes_written: int
-    disk_faults: int
-
-
-class Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A part of a payload; fields that are ``None`` are left out."""
-
-
-class Envelope(Part, frozen=True, kw_only=True):
-    """What every payload carries; ``(id, boot, class, seq)`` names it once and for all."""
-
-    v: Annotated[Literal[1], Meta(description="Major version of the contract.")]
-    id: Annotated[str, Meta(description="The device, as in the topic.")]
-    boot: Annotated[str, Meta(description="New for each start of the agent.")]
-    conn: Annotated[int, Meta(ge=0, description="Connection under which this was made; 0 before the first.")]
-    seq: Annotated[int, Meta(ge=1, description="Counts up for each boot and delivery class.")]
-    ts: Annotated[
-        float,
-        Meta(
-            description="When it was so: unix time, seconds; of a window, its end.", extra_json_schema={"x-unit": "s"}
-        ),
-    ]
-    clk: Annotated[
-        Clock,
-        Meta(
-            description="ok; unsynced: ts means nothing yet, the board has not learned the time; "
-            "stepped: the clock was set after this was recorded, and ts was moved by as much."
-        ),
-    ]
-    up: Annotated[float | None, Meta(description="The monotonic clock at ts, seconds; only while unsynced.")] = None
-    seq_first: Annotated[int | None, Meta(description="Merged windows: this one stands for seq_first to seq.")] = None
+__all__ = [  # what comes from the other two files, beside what stands here
+    "SKETCH_ACCURACY",
+    "VERSION",
+    "BoardCard",
+    "CameraCard",
+    "Clock",
+    "Envelope",
+    "HealthCard",
+    "MetricKind",
+    "PaceName",
+    "Part",
+    "QueueCard",
+    "Scalar",
+    "Stamp",
+    "StateName",
+    "Sys",
+    "Therm",
+    "Totals",
+    "Wish",
+]
 
 
 class State(Envelope, frozen=True, kw_only=True):
@@ -93,18 +56,6 @@ class State(Envelope, frozen=True, kw_only=True):
 
     state: Annotated[StateName, Meta(description="What the agent is doing; offline is a clean stop.")]
     reason: Annotated[str | None, Meta(description="One sentence, where there is something to say.")] = None
-
-
-class BoardCard(Part, frozen=True, kw_only=True):
-    """The machine."""
-
-    model: str
-    machine: str
-    cores: int
-    os: str
-    kernel: str
-    python: str
-    memory_bytes: int | None = None
 
 
 class RuntimeCard(Part, frozen=True, kw_only=True):
@@ -124,6 +75,9 @@ class ModelCard(Part, frozen=True, kw_only=True):
     sha256: str
     input: str
     num_classes: int | None = None
+    arena_bytes: Annotated[
+        int | None, Meta(description="Least memory of the tensors between its operations, from the file.")
+    ] = None
 
 
 class Metric(Part, frozen=True, kw_only=True):
@@ -143,53 +97,6 @@ class Birth(Envelope, frozen=True, kw_only=True):
     commands: Annotated[dict[str, Any], Meta(description="Commands offered, with the schema of their arguments.")]
     runtime: RuntimeCard | None = None
     model: ModelCard | None = None
-
-
-class CameraCard(Part, frozen=True, kw_only=True):
-    """How the camera is."""
-
-    state: str
-    frames_total: Annotated[int, _metric("1", "counter", "Frames that the source gave.")]
-    dropped_total: Annotated[int, _metric("1", "counter", "Frames that a newer one replaced.")]
-    reconnects_total: Annotated[int, _metric("1", "counter", "Times that the source was opened again.")]
-    corrupt_total: Annotated[int, _metric("1", "counter", "Frames that could not be decoded.")]
-    reason: str | None = None
-
-
-class QueueCard(Part, frozen=True, kw_only=True):
-    """What waits for the broker."""
-
-    rows: Annotated[int, _metric("1", "gauge", "Messages that wait or are unacknowledged.")]
-    bytes: Annotated[int, _metric("bytes", "gauge", "Memory they take.")]
-    disk_bytes: Annotated[int, _metric("bytes", "gauge", "What lies on the disk of it.")] = 0
-    oldest_s: Annotated[float, _metric("s", "gauge", "Age of the oldest one.")]
-
-
-class HealthCard(Envelope, frozen=True, kw_only=True):
-    """The last-value card. The counters count from the agent's start; ``by class`` means a delivery class."""
-
-    uptime_s: Annotated[float, _metric("s", "gauge", "Since the agent's start.")]
-    camera: CameraCard
-    queue: QueueCard
-    blind_s: Annotated[float, _metric("s", "counter", "Time without a usable picture.")]
-    published: Annotated[int, _metric("1", "counter", "Messages handed to the broker, repeats included.")]
-    acked: Annotated[int, _metric("1", "counter", "Messages that the broker acknowledged.")]
-    merged: Annotated[int, _metric("1", "counter", "Windows that were merged into a neighbour to save memory.")]
-    dropped: Annotated[dict[str, int], _metric("1", "counter", "Messages given up, by class: each one is lost.")]
-    refused: Annotated[dict[str, int], _metric("1", "counter", "Messages the broker refused, by class: each is lost.")]
-    bytes_out: Annotated[dict[str, int], _metric("bytes", "counter", "MQTT bytes sent, by class.")]
-    disk_bytes_written: Annotated[int, _metric("bytes", "counter", "Written to save what waits.")] = 0
-    disk_faults: Annotated[int, _metric("1", "counter", "Times that the disk did not take or give it.")] = 0
-    fps: Annotated[float | None, _metric("1/s", "gauge", "Frames answered a second.")] = None
-    rss_bytes: Annotated[int | None, _metric("bytes", "gauge", "Memory of the agent.")] = None
-    soc_celsius: Annotated[float | None, _metric("Cel", "gauge", "The processor's temperature.")] = None
-    throttle_bits: Annotated[int | None, _metric("1", "gauge", "The Raspberry Pi firmware's throttle word.")] = None
-    under_voltage: Annotated[bool | None, _metric("1", "gauge", "Under-volted.")] = None
-    throttled: Annotated[bool | None, _metric("1", "gauge", "Throttled or capped.")] = None
-    age_p50_s: Annotated[float | None, _metric("s", "gauge", "Capture to answer, newest window, median.")] = None
-    age_p99_s: Annotated[float | None, _metric("s", "gauge", "The same, 99th percentile.")] = None
-    total_p50_s: Annotated[float | None, _metric("s", "gauge", "Work on a frame, newest window, median.")] = None
-    total_p99_s: Annotated[float | None, _metric("s", "gauge", "The same, 99th percentile.")] = None
 
 
 class Sketch(Part, frozen=True, kw_only=True):
@@ -226,34 +133,6 @@ class Perf(Envelope, frozen=True, kw_only=True):
     stages: Annotated[dict[str, Stage], Meta(description="age, preprocess, invoke, postprocess, total.")]
 
 
-class Sys(Envelope, frozen=True, kw_only=True):
-    """Memory and load of the agent; of merged readings the newest, percents the mean."""
-
-    n: Annotated[int, Meta(ge=1, description="Readings that this one stands for.")] = 1
-    rss_bytes: Annotated[int | None, _metric("bytes", "gauge", "Resident memory.")] = None
-    pss_bytes: Annotated[int | None, _metric("bytes", "gauge", "Proportional memory.")] = None
-    peak_rss_bytes: Annotated[int | None, _metric("bytes", "gauge", "Highest resident memory since the start.")] = None
-    available_bytes: Annotated[int | None, _metric("bytes", "gauge", "Memory that the board still has.")] = None
-    cpu_percent: Annotated[float | None, _metric("%", "gauge", "Processor time of the agent; 100 is one core.")] = None
-    board_cpu_percent: Annotated[float | None, _metric("%", "gauge", "The same of the board; 100 is all cores.")] = None
-    threads: Annotated[int | None, _metric("1", "gauge", "Threads of the agent.")] = None
-    failed: Annotated[dict[str, str], Meta(description="Sensors that broke, and how.")] = {}
-
-
-class Therm(Envelope, frozen=True, kw_only=True):
-    """Heat, clock and power; of merged readings the newest, bits and flags of any. Not sent without sensors."""
-
-    n: Annotated[int, Meta(ge=1, description="Readings that this one stands for.")] = 1
-    soc_celsius: Annotated[float | None, _metric("Cel", "gauge", "The processor's temperature.")] = None
-    soc_max_celsius: Annotated[float | None, _metric("Cel", "gauge", "The highest of merged readings.")] = None
-    accelerator_celsius: Annotated[float | None, _metric("Cel", "gauge", "Temperature of a Coral PCIe or M.2.")] = None
-    frequency_hz: Annotated[float | None, _metric("Hz", "gauge", "The processor's clock.")] = None
-    frequency_max_hz: Annotated[float | None, _metric("Hz", "gauge", "The highest that it may take.")] = None
-    throttle_bits: Annotated[int | None, _metric("1", "gauge", "The Raspberry Pi firmware's throttle word.")] = None
-    under_voltage: Annotated[bool | None, _metric("1", "gauge", "Under-volted.")] = None
-    throttled: Annotated[bool | None, _metric("1", "gauge", "Throttled or capped.")] = None
-
-
 ReplyStatus = Literal["accepted", "running", "succeeded", "failed", "rejected", "expired"]
 
 
@@ -284,7 +163,7 @@ class Desired(Part, frozen=True, kw_only=True):
 
     rev: Annotated[int, Meta(ge=1, le=2**53, description="Rises with each change; an old or equal one is ignored.")]
     config: Annotated[
-        dict[str, Scalar], Meta(description="Settings by dotted name, over those of the file; all of them each time.")
+        dict[str, Wish], Meta(description="Settings by dotted name, over those of the file; all of them each time.")
     ] = {}
     sampling: Annotated[dict[str, Any] | None, Meta(description="Which frames to keep; not supported yet.")] = None
     bundle: Annotated[dict[str, Any] | None, Meta(description="Which model to run; not supported yet.")] = None
@@ -312,7 +191,7 @@ class Reported(Envelope, frozen=True, kw_only=True):
     error: Annotated[Fault | None, Meta(description="Why the newest was refused.")] = None
     bundle: Annotated[str | None, Meta(description="The model in use: name and version.")] = None
     previous: Annotated[str | None, Meta(description="The one before, that it can go back to.")] = None
-    config: Annotated[dict[str, Scalar], Meta(description="Settings in force over those of the file.")] = {}
+    config: Annotated[dict[str, Wish], Meta(description="Settings in force over those of the file.")] = {}
 
 
 class Alarm(Envelope, frozen=True, kw_only=True):

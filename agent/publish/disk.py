@@ -35,7 +35,9 @@ class Disk:
         prefix: of our topics: what another device left in the file is not ours to send.
         clock: monotonic seconds.
         on_lost: told how many messages were thrown away, by class.
-        on_damage: told the name that a corrupt file has now; the file is empty from then on, or lacks some rows.
+        on_damage: told the name that a corrupt file has now, or nothing where it had gone; it is another one from
+            then on, or lacks some rows.
+        on_trouble: told in a sentence that nothing can be saved any more; an empty one when that is over.
     """
 
     def __init__(
@@ -46,13 +48,16 @@ class Disk:
         *,
         on_lost: Callable[[Counter[str]], None],
         on_damage: Callable[[str], None],
+        on_trouble: Callable[[str], None] = lambda _why: None,
     ) -> None:
         self._store = store
         self._prefix = prefix
         self._clock = clock
         self._on_lost = on_lost
         self._on_damage = on_damage
+        self._on_trouble = on_trouble
         self._is_open = False
+        self._is_readable = False
         self._was_told = False
         self._try_from_s = clock()
         self._faults = 0
@@ -65,7 +70,19 @@ class Disk:
 
     def attempt(self, what: Callable[[Store], T]) -> T | None:
         """What a call to the file gives; None where there is none, or where it fails."""
-        if self._store is None or not self.is_usable():
+        return self._call(what) if self.is_usable() else None
+
+    def look(self, what: Callable[[Store], T]) -> T | None:
+        """The same for a call that only reads: what is full or read-only can still be sent."""
+        if not (self.is_usable() or (self._is_readable and self._store is not None and self._store.is_in_place)):
+            return None
+        faults = self._faults
+        given = self._call(what)
+        self._is_readable = self._faults == faults
+        return given
+
+    def _call(self, what: Callable[[Store], T]) -> T | None:
+        if self._store is None:
             return None
         try:
             given = what(self._store)
@@ -80,19 +97,24 @@ class Disk:
         if self._was_told:
             self._was_told = False
             log.info("what waits for the broker can be saved again")
+            self._on_trouble("")
 
     def is_usable(self) -> bool:
         """The file is open; opens it where that is due."""
         if self._store is None or self._is_open or self._clock() < self._try_from_s:
             return self._is_open
         try:
-            moved = self._store.open()
-            lost = self._store.adopt(self._prefix)
+            was_open = self._store.is_in_place
+            moved = "" if was_open else self._store.open()
+            if self._was_told:
+                self._store.prove()  # a full disk can be opened
+            lost = Counter() if was_open else self._store.adopt(self._prefix)
             self._sums = self._store.totals()
         except FAULTS as error:
             self._failed(self._store, error)
         else:
-            self._opened(moved, lost)
+            self._opened(self._store, moved, lost)
+            self.took()
         return self._is_open
 
     def close(self) -> None:
@@ -108,14 +130,18 @@ class Disk:
         """As of the last call."""
         return DiskCounts(*self._sums, self._store.written_bytes if self._store else 0, self._faults)
 
-    def _opened(self, moved: str, lost: Counter[str]) -> None:
-        self._is_open = True
+    def _opened(self, store: Store, moved: str, lost: Counter[str]) -> None:
+        self._is_open = self._is_readable = True
+        is_another, store.is_another = store.is_another, False
         if lost:
             log.error("what another device left in the state directory is thrown away: %s", dict(lost))
             self._on_lost(lost)
         if moved:
             log.error("what waited for the broker on the disk was corrupt; it is in %s now", moved)
             self._on_damage(moved)
+        elif is_another:
+            log.error("what waited for the broker on the disk was taken away; a new file is begun")
+            self._on_damage("")
 
     def _failed(self, store: Store, error: BaseException) -> None:
         self._faults += 1
@@ -123,7 +149,7 @@ class Disk:
         self._try_from_s = self._clock() + RETRY_S
         if is_corrupt(error):
             try:
-                self._opened(store.set_aside(), store.adopt(self._prefix))
+                self._opened(store, store.set_aside(), store.adopt(self._prefix))
             except FAULTS as worse:
                 error = worse
             else:
@@ -131,3 +157,4 @@ class Disk:
         if not self._was_told:
             self._was_told = True
             log.error("cannot save what waits for the broker (%s): it waits in memory, and is tried again", error)
+            self._on_trouble(f"cannot save what waits for the broker: {error}")

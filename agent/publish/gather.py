@@ -22,6 +22,11 @@ class Gather:
         self._hand_on = hand_on
         self._open: dict[str, Row] = {}
 
+    def set_length(self, length_s: Callable[[str], float]) -> None:
+        """Another length from now on; what was begun goes as it is."""
+        self.flush()
+        self._length_s = length_s
+
     def put(self, row: Row) -> None:
         """Takes a window in, at the time ``row.queued_s``."""
         length_s = self._length_s(row.cls)

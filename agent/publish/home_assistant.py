@@ -12,7 +12,7 @@ import math
 import re
 import zlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
@@ -77,6 +77,7 @@ class Announcer:
     def __init__(self, names: Names, plan: HomePlan, clock: Callable[[], float], rng: Random) -> None:
         self._names, self._plan, self._clock, self._rng = names, plan, clock, rng
         self._due_s: float | None = None
+        self._gone: set[str] = set()
         self._sensors: tuple[bool, ...] = ()
 
     @property
@@ -94,6 +95,12 @@ class Announcer:
         if body == b"online":
             self._due_s = self._clock() + self._rng.uniform(0.0, MAX_SPREAD_S)
 
+    def replan(self, plan: HomePlan) -> None:
+        """The settings changed; what was announced and is no more is taken back, until the next start."""
+        now = set(_presences(self._names, plan))
+        self._gone = (self._gone | set(_presences(self._names, self._plan))) - now
+        self._plan = replace(plan, prefix=self._plan.prefix)
+
     def take_due(self) -> bool:
         """True once, when the time has come to announce again."""
         if self._due_s is None or self._clock() < self._due_s:
@@ -110,7 +117,10 @@ class Announcer:
 
     def body(self, identity: Identity, health: Health) -> bytes:
         """The announcement."""
-        return json.dumps(discovery(self._names, self._plan, identity, health), separators=(",", ":")).encode()
+        message = discovery(self._names, self._plan, identity, health)
+        # nothing but its platform: so a component is taken away
+        message["cmps"] |= {key: {"p": "binary_sensor"} for key in sorted(self._gone)}
+        return json.dumps(message, separators=(",", ":")).encode()
 
 
 def discovery_topic(prefix: str, names: Names) -> str:
@@ -122,7 +132,8 @@ def discovery(names: Names, plan: HomePlan, identity: Identity, health: Health) 
     """The discovery message of one board."""
     alive = ", ".join(f"'{state}'" for state in _ALIVE)
     template = f"{{{{ 'online' if value_json.state in [{alive}] else 'offline' }}}}"
-    components = {**_health(plan, health), "problem": _problem(names), **_presences(names, plan)}
+    components = {**_health(plan, health), "problem": _problem(names), "image": _image(names)}
+    components |= _presences(names, plan)
     for key, component in components.items():
         component["unique_id"] = f"{_unique(names)}-{key}"
     model = identity.model
@@ -158,7 +169,7 @@ def _health(plan: HomePlan, health: Health) -> dict[str, Component]:
         "total-p99": _sensor("Inference time, 99th percentile", _scaled("total_p99_s", "* 1000"), "ms", "duration"),
         "age-p99": _sensor("Age of the answer, 99th percentile", _scaled("age_p99_s", "* 1000"), "ms", "duration"),
         "rss": _sensor("Memory", _scaled("rss_bytes", "/ 1048576"), "MiB", "data_size"),
-        "blind": _sensor("Time without a picture", "value_json.blind_s", "s", "duration")
+        "blind": _sensor("Time without an answer", "value_json.blind_s", "s", "duration")
         | {"state_class": "total_increasing"},
         "uptime": _sensor("Time since the last start", "value_json.uptime_s", "s", "duration"),
         "camera": _flag("Camera", bad, "problem"),
@@ -178,6 +189,11 @@ def _problem(names: Names) -> Component:
     component = _flag("Problem", "'ON' if value_json.state == 'degraded' else 'OFF'", "problem")
     topic = names.topic("state")
     return component | {"state_topic": topic, "json_attributes_topic": topic, "entity_category": "diagnostic"}
+
+
+def _image(names: Names) -> Component:
+    """The last picture that was sent; Home Assistant keeps it for as long as it runs, the broker does not."""
+    return {"p": "image", "name": "Snapshot", "image_topic": names.topic("image"), "content_type": "image/jpeg"}
 
 
 def _presences(names: Names, plan: HomePlan) -> dict[str, Component]:

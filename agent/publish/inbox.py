@@ -11,6 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from agent.publish.contract import Scalar, StateName
+from agent.publish.home_assistant import HomePlan
+from agent.publish.profile import Profile
 from agent.publish.wake import Wake
 from agent.records import Answer, BoardReading, Health, Identity, PerfReport, Sighting, Standing
 
@@ -44,9 +46,24 @@ class Happening:
     at_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What the camera shows, drawn and encoded."""
+
+    jpeg: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How windows travel from now on, and how long they count as live."""
+
+    profile: Profile
+    live_s: float
+
+
 Window = PerfReport | BoardReading | Health
-Notice = Identity | StateChange | AlarmChange | Happening | Answer | Sighting | Standing
-Item = Window | Notice
+Notice = Identity | StateChange | AlarmChange | Happening | Answer | Sighting | Standing | Picture | HomePlan
+Item = Window | Notice | Pace
 
 
 class Inbox:
@@ -55,7 +72,7 @@ class Inbox:
     def __init__(self, wake: Wake) -> None:
         self._wake = wake
         self._windows: deque[Window] = deque()
-        self._notices: deque[Notice] = deque()
+        self._notices: deque[Notice | Pace] = deque()
         self._lost: deque[str] = deque(maxlen=1_000_000)
 
     def put_window(self, window: Window) -> None:
@@ -68,7 +85,7 @@ class Inbox:
             self._lose(self._windows)
         self._windows.append(window)
 
-    def put_notice(self, notice: Notice) -> None:
+    def put_notice(self, notice: Notice | Pace) -> None:
         """Takes one in and wakes the mqtt thread; over the bound the oldest is lost."""
         if len(self._notices) >= MAX_NOTICES:
             self._lose(self._notices)
@@ -89,7 +106,7 @@ class Inbox:
         """How many were lost since the last call, by class."""
         return Counter(self._lost.popleft() for _ in range(len(self._lost)))
 
-    def _lose(self, lane: deque[Window] | deque[Notice]) -> None:
+    def _lose(self, lane: deque[Window] | deque[Notice | Pace]) -> None:
         with suppress(IndexError):  # the mqtt thread may have been faster
             self._lost.append(class_of(lane.popleft()))
 
@@ -105,6 +122,9 @@ _CLASSES: dict[type, str] = {
     Answer: "res",
     Standing: "reported",
     Sighting: "d",
+    Picture: "image",
+    HomePlan: "homeassistant",
+    Pace: "reported",
 }
 
 

@@ -10,7 +10,7 @@ import msgspec
 from agent.publish import translate
 from agent.publish.cards import Cards, Message
 from agent.publish.contract import Envelope
-from agent.publish.inbox import AlarmChange, Happening, Item, class_of
+from agent.publish.inbox import AlarmChange, Happening, Notice, Window, class_of
 from agent.publish.outbox import Row
 from agent.publish.spool import Spool
 from agent.publish.stamp import Stamper
@@ -29,9 +29,9 @@ class Intake:
         self._cards = cards
         self._outbox = outbox
         self._clock = clock
-        self._in_hand: Item | None = None
+        self._in_hand: Window | Notice | None = None
 
-    def take(self, item: Item) -> None:
+    def take(self, item: Window | Notice) -> None:
         """Takes in one thing that was handed over."""
         self._in_hand = item
         self._take(item)
@@ -48,7 +48,7 @@ class Intake:
         self._cards.set_alarm(alarm_id, None)
         self._outbox.put(Row("a", self._names.topic(f"a/{alarm_id}"), b"", self._clock()))
 
-    def _take(self, item: Item) -> None:
+    def _take(self, item: Window | Notice) -> None:
         match item:
             case PerfReport():
                 stamp = self._stamper.stamp("m/perf", item.started_s + item.duration_s)
@@ -95,7 +95,7 @@ class Intake:
         if size <= MAX_PACKET_BYTES:
             self._outbox.put(row)
             return
-        self._outbox.count_dropped(row.cls)
+        self._outbox.outbox.lose(row)
         log.error(
             "%s: %d bytes are more than an MQTT message may have here (%d): dropped", row.topic, size, MAX_PACKET_BYTES
         )

@@ -11,44 +11,27 @@ import msgspec
 
 from agent.errors import ConfigError
 from agent.publish.inbound import INBOUND
-from agent.publish.topics import BATCHES, ROOT, TOPICS
+from agent.publish.topics import RAW, ROOT, TOPICS
 
 
 def rows() -> Iterator[dict[str, Any]]:
     """Every topic as plain values, what the agent sends first; ``schema`` is what :func:`schema_of` takes."""
+    own = f"{ROOT}/{{site}}/{{device}}"
     for line in TOPICS:
-        yield {
-            "topic": f"{ROOT}/{{site}}/{{device}}/{line.pattern}",
-            "direction": "sends",
-            "qos": line.qos,
-            "retain": line.retain,
-            "class": line.cls,
-            "payload": line.payload.__name__,
-            "schema": line.pattern,
-            "description": line.description,
-        }
-    for batch in BATCHES:
-        yield {
-            "topic": f"{ROOT}/{{site}}/{{device}}/{batch.pattern}",
-            "direction": "sends",
-            "qos": 1,
-            "retain": False,
-            "class": batch.cls,
-            "payload": "Batch",
-            "schema": "",
-            "description": batch.description,
-        }
+        way = ("sends", line.qos, line.retain, line.cls)
+        yield _row(f"{own}/{line.pattern}", way, line.payload.__name__, line.pattern, line.description)
+    for raw in RAW:
+        yield _row(f"{own}/{raw.pattern}", ("sends", 1, False, raw.cls), raw.payload, "", raw.description)
     for inbound in INBOUND:
-        yield {
-            "topic": f"{ROOT}/{{site}}/{inbound.pattern}",
-            "direction": "receives",
-            "qos": 1,
-            "retain": inbound.retain,
-            "class": "",
-            "payload": inbound.payload.__name__,
-            "schema": inbound.name,
-            "description": inbound.description,
-        }
+        way = ("receives", 1, inbound.retain, "")
+        yield _row(
+            f"{ROOT}/{{site}}/{inbound.pattern}", way, inbound.payload.__name__, inbound.name, inbound.description
+        )
+
+
+def _row(topic: str, way: tuple[str, int, bool, str], payload: str, schema: str, description: str) -> dict[str, Any]:
+    plain = ("topic", "direction", "qos", "retain", "class", "payload", "schema", "description")
+    return dict(zip(plain, (topic, *way, payload, schema, description), strict=True))
 
 
 def lines() -> str:

@@ -23,12 +23,18 @@ from agent.publish.wake import Wake
 log = logging.getLogger("agent.publish")
 
 Version = Literal[4, 5]
-Dial = Callable[[Version, Will], Link]
-"""Makes a link that is not open yet; 4 is MQTT 3.1.1, as on the wire."""
+Dial = Callable[[Version, Will, bool], Link]
+"""Makes a link, not open yet; 4 is MQTT 3.1.1, as on the wire. True: the broker is to keep what is sent to us."""
 
 TICK_S = 0.5
 STOP_TICK_S = 0.05
 UNSUPPORTED_VERSION = 0x84
+HANG_UPS = 8
+"""After so many in place of an answer, two attempts (one of each version) ask for no session."""
+
+NOT_FOR_THE_SESSION = frozenset({0x86, 0x87, 0x88, 0x89, 0x8A, 0x8C, 0x9C, 0x9D, 0x9F})
+"""Refusals that say what else is wrong: who we are, that the broker is busy or elsewhere. Any other may mean that it
+keeps no sessions; MQTT has no word for that."""
 
 
 class Network:
@@ -50,6 +56,7 @@ class Network:
         conn: ConnCounter,
         backoff: Backoff,
         clock: Callable[[], float],
+        wants_session: bool = False,
     ) -> None:
         self.is_dialling = False
         self._access = access
@@ -65,11 +72,14 @@ class Network:
         self._reason = f"not connected to {access.where} yet"
         self._version: Version = 5
         self._speaks_5 = True
+        self._wants_session = self._asks_session = wants_session
         self._connections = 0
         self._dial_from_s = clock()
         self._answer_by_s = 0.0
         self._connected_s = 0.0
         self._told: set[str] = set()
+        self._is_session_missed = self._is_session_refused = self._had_session = False
+        self._hang_ups = 0
         self.status = self._look()
 
     def step(self) -> None:
@@ -111,7 +121,7 @@ class Network:
         self._session.take_in(self._inbox)
 
     def _open(self) -> None:
-        link = self._dial(self._version, self._session.will(self._conn.next))
+        link = self._dial(self._version, self._session.will(self._conn.next), self._asks_session)
         self.is_dialling = True
         self.status = self._look()
         try:
@@ -160,8 +170,18 @@ class Network:
         self._connections += 1
         self._connected_s = self._clock()
         self._told.clear()
+        self._hang_ups = 0
+        self._had_session = self._had_session or self._asks_session
+        if self._wants_session and not self._asks_session:
+            self._say_no_session()
         log.info("connected to %s (MQTT %s)", self._access.where, "5" if self._version == 5 else "3.1.1")
         self._session.begin(link, limits, conn)
+
+    def _say_no_session(self) -> None:
+        if self._is_session_missed:
+            return
+        self._is_session_missed = True
+        log.warning("%s keeps nothing for us while we are away: commands sent then are lost", self._access.where)
 
     def _on_refused(self, link: Link, refusal: Refused) -> None:
         link.abort()
@@ -170,6 +190,11 @@ class Network:
             self._version = 4
             self._link = None  # and dial again at once
             return
+        if self._asks_session and refusal.code not in NOT_FOR_THE_SESSION:
+            self._asks_session, self._is_session_refused = False, True
+            self._link = None
+            return
+        self._asks_session, self._is_session_refused = self._wants_session, False
         self._failed(reasons.of_refusal(refusal.code, refusal.name, self._access))
 
     def _on_closed(self, event: Closed) -> None:
@@ -182,9 +207,12 @@ class Network:
         self._lost(event.detail)
 
     def _try_other_version(self) -> None:
-        """Some brokers answer a version that they don't know by hanging up, or by nothing."""
+        """Some brokers answer a version that they don't know, or a session, by hanging up, or by nothing."""
         if self._speaks_5:
             self._version = 4 if self._version == 5 else 5
+        self._hang_ups += 1
+        if self._wants_session and not self._had_session:  # or a proxy before a dead broker would cost us the session
+            self._asks_session = self._hang_ups % (HANG_UPS + 2) < HANG_UPS
 
     def _failed(self, reason: str) -> None:
         self._over(reason)
@@ -195,6 +223,7 @@ class Network:
         self._over(reasons.of_close(detail, self._access))
         self._dial_from_s = self._clock() + self._backoff.lost(lasted_s)
         self._version = 5 if self._speaks_5 else 4
+        self._asks_session = self._wants_session and not self._is_session_refused
 
     def _over(self, reason: str) -> None:
         self._link = None

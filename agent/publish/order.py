@@ -65,6 +65,11 @@ class Order:
         self._batch_from_s = 0.0
         self._pack_from_s = 0.0
 
+    def set_profile(self, profile: Profile) -> None:
+        """How windows travel from now on; what waits for its batch goes at once."""
+        self._profile = profile
+        self._batch_from_s = 0.0
+
     def next(self, max_packet_bytes: int) -> Parcel | None:
         """The next message, in flight from now on; None when nothing may be sent now.
 

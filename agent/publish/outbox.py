@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
+from agent.publish.ranges import ranges
 from agent.publish.rows import ROW_OVERHEAD_BYTES, Merge, Row
+from agent.publish.tally import Tally
 
 __all__ = ["MAX_MERGED", "ROW_OVERHEAD_BYTES", "Merge", "Outbox", "OutboxCounts", "Row"]
 
@@ -32,9 +34,14 @@ class OutboxCounts:
 
 
 class Outbox:
-    """Rows by number: what must not be lost goes first, oldest first; then windows, the newest first; then packs."""
+    """Rows by number: what must not be lost goes first, oldest first; then windows, the newest first; then packs.
 
-    def __init__(self, limit_bytes: int, merge: Merge) -> None:
+    Attributes:
+        tally: told of whatever leaves for good.
+    """
+
+    def __init__(self, limit_bytes: int, merge: Merge, tally: Tally | None = None) -> None:
+        self.tally = tally or Tally("")
         self._limit_bytes = limit_bytes
         self._merge = merge
         self._lent: dict[int, Row] = {}
@@ -62,9 +69,9 @@ class Outbox:
         Args:
             windows: single windows too, and not only what must not be lost.
         """
-        for lane in (self._lent, self._notices):
-            if lane:
-                return self._take(lane, next(iter(lane)))
+        lane = self._notice_lane()
+        if lane:
+            return self._take(lane, next(iter(lane)))
         return self._take(self._windows, next(reversed(self._windows))) if windows and self._windows else None
 
     def next_pack(self) -> tuple[int, Row] | None:
@@ -84,11 +91,12 @@ class Outbox:
         """The broker has it: the row leaves."""
         row = self._flying.pop(number)
         self._bytes -= _memory(row)
+        self._done_with(row)
         return row
 
     def give_up(self, number: int) -> Row:
         """It can never be sent (too large): the row leaves, and counts as dropped."""
-        self._count_dropped(self._flying[number])
+        self.lose(self._flying[number])
         return self.acked(number)
 
     def take_out(self, numbers: Iterable[int] | None = None) -> list[Row]:
@@ -97,6 +105,13 @@ class Outbox:
         found = [(lane, n) for lane in lanes for n, row in lane.items() if numbers is None and not row.disk]
         found += [(self._windows, number) for number in numbers or ()]
         rows = [lane.pop(number) for lane, number in found]
+        self._bytes -= sum(map(_memory, rows))
+        return rows
+
+    def take_out_notices(self) -> list[Row]:
+        """What must not be lost and waits in memory only leaves for the disk."""
+        rows = list(self._notices.values())
+        self._notices.clear()
         self._bytes -= sum(map(_memory, rows))
         return rows
 
@@ -121,7 +136,7 @@ class Outbox:
 
     def split(self, number: int, rows: Iterable[Row]) -> None:
         """A pack in flight is too large: these wait in its stead, before all others."""
-        self.acked(number)
+        self._bytes -= _memory(self._flying.pop(number))
         first = dict(enumerate(rows, start=self._number + 1))
         self._number += len(first)
         self._packs = first | self._packs
@@ -166,6 +181,12 @@ class Outbox:
         return bool(self._lent or self._notices)
 
     @property
+    def is_notice_at_risk(self) -> bool:
+        """Something that must not be lost is in memory only."""
+        flying = (row for row in self._flying.values() if not (row.disk or row.mergeable or row.lines))
+        return bool(self._notices) or any(True for _ in flying)
+
+    @property
     def has_former(self) -> bool:
         """A notice of a former start waits, or is in flight."""
         return any(row.former and not row.lines for lane in (self._lent, self._flying) for row in lane.values())
@@ -190,6 +211,12 @@ class Outbox:
     def count_dropped(self, cls: str, messages: int = 1) -> None:
         """Counts a loss that happened before a row was made, or elsewhere."""
         self._dropped[cls] += messages
+        self.tally.dropped(cls, messages)
+
+    def lose(self, row: Row) -> None:
+        """A row is given up: it counts as dropped."""
+        self._done_with(row)
+        self.count_dropped(row.cls, row.messages)
 
     def count_merged(self, windows: int) -> None:
         """Counts windows that were merged elsewhere."""
@@ -201,6 +228,13 @@ class Outbox:
         if row.mergeable:
             return self._windows
         return self._lent if row.disk else self._notices
+
+    def _notice_lane(self) -> dict[int, Row]:
+        """Where the next notice is: what a former start left is first; of ours the older one, wherever it lies."""
+        if not self._lent or not self._notices:
+            return self._lent or self._notices
+        lent, notice = next(iter(self._lent.values())), next(iter(self._notices.values()))
+        return self._notices if not lent.former and notice.queued_s < lent.queued_s else self._lent
 
     def _take(self, lane: dict[int, Row], number: int) -> tuple[int, Row]:
         row = self._flying[number] = lane.pop(number)
@@ -248,10 +282,11 @@ class Outbox:
     def _drop(self, lane: dict[int, Row], number: int) -> None:
         row = lane.pop(number)
         self._bytes -= _memory(row)
-        self._count_dropped(row)
+        self.lose(row)
 
-    def _count_dropped(self, row: Row) -> None:
-        self._dropped[row.cls] += row.messages
+    def _done_with(self, row: Row) -> None:
+        if not row.former:
+            self.tally.done(row.cls, ranges(row))
 
 
 def _memory(row: Row) -> int:

@@ -44,12 +44,25 @@ class _Client(mqtt.Client):
 
 
 class PahoLink:
-    """One connection by paho; see :class:`agent.publish.link.Link`."""
+    """One connection by paho; see :class:`agent.publish.link.Link`.
+
+    With ``session_s`` the broker is to keep what is sent to us for so long while we are away (MQTT 3.1.1: for ever);
+    without, it forgets what it kept. What *we* send is the outbox's: a client object never outlives its connection, so
+    that it has nothing of a former one to repeat.
+    """
 
     def __init__(
-        self, access: Access, *, client_id: str, version: Literal[4, 5], wake: Wake, will: Will | None
+        self,
+        access: Access,
+        *,
+        client_id: str,
+        version: Literal[4, 5],
+        wake: Wake,
+        will: Will | None,
+        session_s: int = 0,
     ) -> None:
         self._access = access
+        self._session_s = session_s
         self._wake = wake
         self._events: list[LinkEvent] = []
         self._last_error = ""
@@ -65,7 +78,9 @@ class PahoLink:
         if self._v5:
             limits = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho types all but this
             limits.MaximumPacketSize = MAX_PACKET_BYTES
-            self._client.connect(access.host, access.port, access.keepalive_s, clean_start=True, properties=limits)
+            limits.SessionExpiryInterval = self._session_s
+            is_new = not self._session_s
+            self._client.connect(access.host, access.port, access.keepalive_s, clean_start=is_new, properties=limits)
         else:
             self._client.connect(access.host, access.port, access.keepalive_s)
         sock: Any = self._client.socket()
@@ -89,9 +104,9 @@ class PahoLink:
         """Sends a message as far as the socket takes it; a dead socket shows in the next poll."""
         return self._client.publish(topic, body, qos, retain).mid
 
-    def subscribe(self, topics: list[str]) -> None:
-        """Asks for topics at QoS 1."""
-        self._client.subscribe([(topic, 1) for topic in topics])
+    def subscribe(self, topics: list[str], qos: int = 1) -> None:
+        """Asks for topics."""
+        self._client.subscribe([(topic, qos) for topic in topics])
 
     def close(self) -> None:
         """Says goodbye, if the socket takes it, and closes."""
@@ -108,7 +123,7 @@ class PahoLink:
         client = _Client(
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
-            clean_session=None if self._v5 else True,
+            clean_session=None if self._v5 else not self._session_s,
             protocol=MQTTProtocolVersion.MQTTv5 if self._v5 else MQTTProtocolVersion.MQTTv311,
             reconnect_on_failure=False,
         )

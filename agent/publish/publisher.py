@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 import time
@@ -18,7 +19,7 @@ from agent.publish.build import make_spool
 from agent.publish.conn import ConnCounter
 from agent.publish.contract import Scalar, StateName
 from agent.publish.home_assistant import Announcer, HomePlan
-from agent.publish.inbox import AlarmChange, Happening, Inbox, Notice, StateChange, Window
+from agent.publish.inbox import AlarmChange, Happening, Inbox, Notice, Pace, Picture, StateChange, Window
 from agent.publish.link import Link, Will
 from agent.publish.network import Network, Version
 from agent.publish.outbox import Outbox
@@ -27,7 +28,9 @@ from agent.publish.profile import profile_of
 from agent.publish.session import ACK_DEADLINE_S, Session
 from agent.publish.stamp import Stamper, new_boot, wall_clock
 from agent.publish.status import PublisherStatus
+from agent.publish.store import FILE_NAME
 from agent.publish.stored import merge_rows
+from agent.publish.tally import Former, Tally, folder_in, formers, name_of
 from agent.publish.topics import Names, is_ident
 from agent.publish.wake import Wake
 from agent.records import (
@@ -65,6 +68,7 @@ class Publisher:
         wall: Callable[[], float] = wall_clock,
         boot: str | None = None,
         state_dir: Path | None = None,
+        runtime_dir: Path | None = None,
         last_conn: int = 0,
         rng: Random | None = None,
         credentials_dir: Path | None = None,
@@ -85,6 +89,8 @@ class Publisher:
             boot: this start of the agent; a new random word when not given.
             state_dir: where the connection number, and what waits for the broker, is kept over restarts; nowhere
                 when not given.
+            runtime_dir: in memory (tmpfs), where it is counted what a kill takes along; systemd's runtime directory,
+                the user's or /dev/shm when not given. Of use only with a state directory.
             last_conn: the connection number to go on from.
             rng: jitter.
             credentials_dir: where bare file names are looked for; ``$CREDENTIALS_DIRECTORY`` when not given.
@@ -98,13 +104,17 @@ class Publisher:
             ConfigError: ``site`` or ``device`` cannot stand in a topic.
         """
         self._config = config
+        self._profile = profile_of(config)
         self._names = Names(site, device)
         self._clock = clock
         self._credentials_dir = credentials_dir
         self._wake = Wake()
         self._inbox = Inbox(self._wake)
-        self._outbox = Outbox(config.queue_bytes, merge_rows)
-        self._stamper = Stamper(device=device, boot=boot or new_boot(), clock=clock, wall=wall)
+        self._state_dir, self._runtime_dir = state_dir, runtime_dir
+        boot = boot or new_boot()
+        self._tally = Tally(boot)
+        self._outbox = Outbox(config.queue_bytes, merge_rows, self._tally)
+        self._stamper = Stamper(device=device, boot=boot, clock=clock, wall=wall, on_stamp=self._tally.made)
         rng = rng or Random()  # noqa: S311  # jitter, no secret
         self._session = Session(
             self._names,
@@ -112,7 +122,7 @@ class Publisher:
             self._stamper,
             clock,
             spool=make_spool(config, self._outbox, state_dir, self._stamper, self._names.prefix),
-            profile=profile_of(config),
+            profile=self._profile,
             backlog_bytes_s=config.backlog_bytes_s,
             ack_deadline_s=ack_deadline_s,
             on_command=on_command,
@@ -122,6 +132,7 @@ class Publisher:
         )
         self._conn = ConnCounter(state_dir, last_conn)
         self._backoff = Backoff(config.reconnect_max_s, rng)
+        self._access: Access | None = None
         self._network: Network | None = None
         self._thread: threading.Thread | None = None
         self._restart_lock = threading.Lock()
@@ -139,16 +150,20 @@ class Publisher:
         if not self._config.host:
             log.info("no broker is set (mqtt.host): telemetry stays on the board")
             return
-        access = read_access(self._config, self._credentials_dir)
+        self._access = access = read_access(self._config, self._credentials_dir)
+        self._look_back()
         self._network = Network(
             access,
-            lambda version, will: self._link(access, version, will),
+            lambda version, will, keeps: self._link(
+                self._access or access, version, will, self._config.session_s if keeps else 0
+            ),
             session=self._session,
             inbox=self._inbox,
             wake=self._wake,
             conn=self._conn,
             backoff=self._backoff,
             clock=self._clock,
+            wants_session=self._config.session_s > 0,
         )
         self._thread = self._start_thread(self._network)
 
@@ -175,6 +190,24 @@ class Publisher:
     def detections(self, sighting: Sighting) -> None:
         """What is there, to ``d``; only the newest is kept for a broker that is away."""
         self._notice(sighting)
+
+    def reconfigure(self, config: MqttConfig) -> None:
+        """Another profile from now on; its keep-alive holds from the next connection on."""
+        profile = profile_of(config)
+        if profile == self._profile:
+            return  # windows that were begun go on
+        self._profile = profile
+        self._notice(Pace(profile, config.live_s + profile.longest_s))
+        if self._access is not None:
+            self._access = replace(self._access, keepalive_s=profile.keepalive_s)
+
+    def home(self, plan: HomePlan) -> None:
+        """What is announced to Home Assistant from now on; nothing where nothing was announced before."""
+        self._notice(plan)
+
+    def picture(self, jpeg: bytes) -> None:
+        """A picture for Home Assistant, to ``image``; one that cannot be sent now is not sent later."""
+        self._notice(Picture(jpeg))
 
     def alarm(self, alarm_id: str, message: str | None) -> None:
         """Raises an alarm, or clears it when there is no message.
@@ -226,6 +259,17 @@ class Publisher:
             self._thread.join(min(0.05, deadline_s - waited_s))
         return self._report_stop()
 
+    def _look_back(self) -> None:
+        """What the former starts left is to be told, and this one counts for the next."""
+        folder = self._runtime_dir or folder_in(os.environ, os.geteuid())
+        if self._state_dir is None or folder is None:
+            return
+        name = name_of(self._names.prefix, self._state_dir)
+        found = formers(folder, name)
+        has_lived = not self._conn.is_first or (self._state_dir / FILE_NAME).exists()
+        self._session.reckoning.add(found or [Former()] * has_lived)
+        self._tally.open(folder, name)
+
     def _report_stop(self) -> bool:
         is_over = self._thread is None or not self._thread.is_alive()
         waiting = self._network.status.queue_rows if self._network else 0
@@ -234,7 +278,7 @@ class Publisher:
             log.warning("%d messages were not delivered to the broker before the stop%s", waiting, kept)
         return is_over and (self._handed_over or self._network is None)
 
-    def _notice(self, notice: Notice) -> None:
+    def _notice(self, notice: Notice | Pace) -> None:
         if self._config.host:
             self._inbox.put_notice(notice)
             self._watch_thread(self._network)
@@ -244,8 +288,15 @@ class Publisher:
             self._inbox.put_window(window)
             self._watch_thread(self._network)
 
-    def _link(self, access: Access, version: Version, will: Will) -> Link:
-        return PahoLink(access, client_id=self._names.client_id, version=version, wake=self._wake, will=will)
+    def _link(self, access: Access, version: Version, will: Will, session_s: int) -> Link:
+        return PahoLink(
+            access,
+            client_id=self._names.client_id,
+            version=version,
+            wake=self._wake,
+            will=will,
+            session_s=session_s,
+        )
 
     def _start_thread(self, network: Network) -> threading.Thread:
         thread = threading.Thread(target=self._run, args=(network,), name="mqtt", daemon=True)

@@ -19,16 +19,17 @@ from agent.publish.cards import Cards
 from agent.publish.contract import QueueCard, StateName, Totals
 from agent.publish.home_assistant import CLS as HOME
 from agent.publish.home_assistant import Announcer
-from agent.publish.inbox import Happening, Inbox, StateChange
+from agent.publish.inbox import AlarmChange, Happening, Inbox, Pace, StateChange
 from agent.publish.intake import Intake
 from agent.publish.link import Accepted, Acked, Link, Received, Subscribed, Will
 from agent.publish.order import Order, Parcel
 from agent.publish.outbox import Outbox, Row
 from agent.publish.profile import AS_MEASURED, Profile
+from agent.publish.reckoning import Reckoning
 from agent.publish.selfwatch import SelfWatch
 from agent.publish.spool import Spool
 from agent.publish.stamp import Stamper
-from agent.publish.topics import BY_CLASS, PATTERNS, Names, is_ident, is_request, packet_bytes
+from agent.publish.topics import DELIVERY, PATTERNS, Names, is_ident, is_request, packet_bytes
 from agent.records import Command, Desired
 
 log = logging.getLogger("agent.publish")
@@ -48,7 +49,13 @@ class Flight:
 
 
 class Session:
-    """Owned by the mqtt thread; outlives connections, and the thread itself should it die."""
+    """Owned by the mqtt thread; outlives connections, and the thread itself should it die.
+
+    Attributes:
+        refusals: what the broker does not let us publish, by class.
+        rivals: signs of another client under our name.
+        reckoning: tells what former starts have lost.
+    """
 
     def __init__(
         self,
@@ -71,6 +78,7 @@ class Session:
         self._names = names
         self._spool = spool or spool_in_memory(outbox, clock, names.prefix)
         self._spool.on_damage = self._on_damage
+        self._spool.on_trouble = self._on_trouble
         self._order = Order(self._spool, profile, names.prefix, clock, backlog_bytes_s)
         self._stamper = stamper
         self._clock = clock
@@ -81,6 +89,7 @@ class Session:
         self._home = home
         self._cards = Cards(names, stamper, home)
         self._intake = Intake(names, stamper, self._cards, self._spool, clock)
+        self.reckoning = Reckoning(self._spool, clock)
         self._watch = SelfWatch(stamper.boot)
         self._flights: dict[int, Flight] = {}
         self._limits: Accepted | None = None
@@ -98,11 +107,16 @@ class Session:
             self._spool.count_dropped(cls, count)
         self._check_clock()
         self._right_stale_alarms()
+        self.reckoning.turn(self._intake.take)
         for _ in range(len(inbox)):
             item = inbox.pop()
-            if item is not None:
+            if isinstance(item, Pace):
+                self._order.set_profile(item.profile)
+                self._spool.set_pace(item.profile.length_s, item.live_s)
+            elif item is not None:
                 self._intake.take(item)
         self._spool.turn(connected=self._limits is not None)
+        self.reckoning.settle()
 
     def recover(self) -> None:
         """The thread died over something: it is not tried again."""
@@ -131,9 +145,10 @@ class Session:
         self._stamper.conn = conn
         self._cards.all_due()
         self._spool.turn(connected=True)  # what is live no longer must not go out as if it were
-        own = [self._names.topic(below) for below in ("state", "a/+", "cmd/+/+", "desired")]
+        # what we said ourselves must not be kept for us while we are away: it would come as if somebody else said it
         also = [self._home.status_topic] if self._home else []
-        link.subscribe([*own, f"{self._names.to_all}cmd/+/+", *also])
+        link.subscribe([self._names.topic("state"), self._names.topic("a/+"), *also], qos=0)
+        link.subscribe([self._names.topic("cmd/+/+"), self._names.topic("desired"), f"{self._names.to_all}cmd/+/+"])
         self.pump(link)
 
     def end(self) -> None:
@@ -150,7 +165,7 @@ class Session:
             for key in (HOME, "d"):  # all else is retained
                 self._cards.say_again(key)
         while self._limits and len(self._flights) < self._limits.window:
-            if not (self._send_card(link) or self._send_row(link, self._limits)):
+            if not (self._send_card(link, self._limits) or self._send_row(link, self._limits)):
                 break
 
     def on_event(self, event: Acked | Subscribed | Received) -> None:
@@ -205,15 +220,19 @@ class Session:
             bytes_out=dict(self._bytes_out),
             disk_bytes_written=disk.written_bytes,
             disk_faults=disk.faults,
+            lost_at_restart=dict(self.reckoning.lost),
         )
 
-    def _send_card(self, link: Link) -> bool:
+    def _send_card(self, link: Link, limits: Accepted) -> bool:
         if not self._cards.is_due():
             return False
         message = self._cards.next(self.queue(), self.totals())
         if message is not None:
-            line = BY_CLASS[message.cls]
-            self._send(link, Parcel(message.cls, message.topic, message.body, line.retain, ()), line.qos)
+            qos, retain = DELIVERY[message.cls]
+            if packet_bytes(message.topic, message.body, qos) > limits.max_packet_bytes:
+                self._spool.count_dropped(message.cls)  # sent all the same, it would cost the connection
+            else:
+                self._send(link, Parcel(message.cls, message.topic, message.body, retain, ()), qos)
         return message is not None
 
     def _send_row(self, link: Link, limits: Accepted) -> bool:
@@ -269,11 +288,16 @@ class Session:
             self._intake.take(Happening(kind, {"step_s": round(shift_s, 3)}, self._clock()))
 
     def _on_damage(self, moved: str) -> None:
-        self._intake.take(Happening("outbox-corrupt", {"moved_to": moved}, self._clock()))
+        kind, data = ("outbox-corrupt", {"moved_to": moved}) if moved else ("outbox-gone", {})
+        self._intake.take(Happening(kind, data, self._clock()))
+
+    def _on_trouble(self, why: str) -> None:
+        self._intake.take(AlarmChange("disk", why or None, self._clock()))
 
     def _on_refusal(self, cls: str, name: str, rows: list[Row]) -> None:
         for row in rows:
             self._refused[row.cls] += row.messages
+            self._spool.outbox.tally.refused(row.cls, row.messages)
         if not rows:
             self._refused[cls] += 1
         if cls not in self.refusals:

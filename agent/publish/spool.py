@@ -21,7 +21,7 @@ from agent.publish.profile import Limits
 from agent.publish.restamp import restamp
 from agent.publish.rows import Row, packed, unlend
 from agent.publish.stamp import UNSYNCED_BEFORE_S
-from agent.publish.store import Entry, Store
+from agent.publish.store import Entry, Gone, Store
 from agent.publish.stored import thin
 from agent.publish.topics import BY_CLASS
 
@@ -39,7 +39,8 @@ class Spool:
 
     Attributes:
         outbox: rows in memory.
-        on_damage: told the name that a corrupt file has now.
+        on_damage: told the name that a corrupt file has now; nothing where the file had gone.
+        on_trouble: told in a sentence that the disk takes nothing any more; an empty one when that is over.
 
     Args:
         outbox: rows in memory.
@@ -66,8 +67,16 @@ class Spool:
     ) -> None:
         self.outbox = outbox
         self.on_damage: Callable[[str], None] = lambda _name: None
+        self.on_trouble: Callable[[str], None] = lambda _why: None
         self._gather = gather
-        self._disk = Disk(store, prefix, clock, on_lost=self._count_lost, on_damage=self._damaged)
+        self._disk = Disk(
+            store,
+            prefix,
+            clock,
+            on_lost=self._count_lost,
+            on_damage=self._damaged,
+            on_trouble=self._troubled,
+        )
         self._entries = Entries(boot, clock, wall)
         self._clock = clock
         self._wall = wall
@@ -80,6 +89,11 @@ class Spool:
         self._unsaved_since_s: float | None = None
         self._last_notice = self._last_pack = 0
         self._maybe_notices = self._maybe_packs = self._disk.exists
+
+    def set_pace(self, length_s: Callable[[str], float], live_s: float) -> None:
+        """How long windows of a class are made from now on, and how long they count as live."""
+        self._gather.set_length(length_s)
+        self._limits = replace(self._limits, live_s=live_s)
 
     def put(self, row: Row) -> None:
         """Takes a row in; a notice is on the disk after the next :meth:`turn`."""
@@ -94,6 +108,7 @@ class Spool:
         """What is due: call it after rows were put in, and every now and then."""
         now_s = self._clock()
         self._gather.tick(now_s)
+        self._disk.is_usable()  # one that failed is tried again, and said to be well, though nothing is to be saved
         self._save_notices()
         if connected:
             self._retire(now_s - self._limits.live_s)
@@ -107,13 +122,13 @@ class Spool:
     def lend(self) -> None:
         """Puts what lies on the disk into the outbox, to be sent: notices first, and one pack."""
         if self._maybe_notices and not self.outbox.has_notices:
-            found = self._disk.attempt(lambda store: store.notices(self._last_notice, MOST_LENT))
+            found = self._disk.look(lambda store: store.notices(self._last_notice, MOST_LENT))
             self._maybe_notices = found is None or bool(found)
             for number, entry in found or ():
                 self._last_notice = number
                 self._lend(number, entry, self._entries.notice)
         if self._maybe_packs and not self.outbox.has_packs:
-            found = self._disk.attempt(lambda store: store.packs(self._last_pack, 1))
+            found = self._disk.look(lambda store: store.packs(self._last_pack, 1))
             self._maybe_packs = found is None or bool(found)
             for number, entry in found or ():
                 self._last_pack = number
@@ -139,6 +154,8 @@ class Spool:
         self._save_all()
         self._forget(self._clock())
         self._disk.close()
+        self.outbox.tally.clean()
+        self.outbox.tally.close()
 
     def shift(self, seconds: float) -> None:
         """The clock was set by so much: what still waits gets the time that is right now."""
@@ -173,6 +190,20 @@ class Spool:
     def is_safe(self) -> bool:
         """What waits can be saved."""
         return self._disk.is_usable()
+
+    @property
+    def is_readable(self) -> bool:
+        """What lies on the disk can be looked at, or there is no disk."""
+        return not self._disk.exists or self._disk.is_usable()
+
+    @property
+    def is_notice_at_risk(self) -> bool:
+        """Something that must not be lost is in memory only."""
+        return bool(self._fresh) or self.outbox.is_notice_at_risk
+
+    def on_disk(self, boot: str) -> dict[str, set[int]]:
+        """The numbers that lie on the disk of a start of the agent, by class."""
+        return self._disk.look(lambda store: store.of_boot(boot)) or {}
 
     def counts(self) -> OutboxCounts:
         """As of the outbox, with what is not in it yet, and what lies on the disk only."""
@@ -209,6 +240,8 @@ class Spool:
 
     def _save_notices(self) -> None:
         rows, self._fresh = self._fresh, []
+        if self._disk.is_usable():  # where it was not, what came meanwhile goes first
+            rows = self.outbox.take_out_notices() + rows
         if not rows or self._save(rows):
             return
         for row in rows:
@@ -270,7 +303,7 @@ class Spool:
             dropped = store.drop(busy)
             if dropped is None:
                 return
-            self.outbox.count_dropped(*dropped)
+            self._count_gone([dropped])
 
     def _forget(self, now_s: float) -> None:
         done = list(self._done)
@@ -285,11 +318,17 @@ class Spool:
         before_s = self._wall() - self._limits.max_age_s
         if before_s > UNSYNCED_BEFORE_S:
             busy = self.outbox.lent
-            self._count_lost(self._disk.attempt(lambda store: store.expire(UNSYNCED_BEFORE_S, before_s, busy)))
+            self._count_gone(self._disk.attempt(lambda store: store.expire(UNSYNCED_BEFORE_S, before_s, busy)) or [])
 
     def _count_lost(self, lost: Counter[str] | None) -> None:
         for cls, messages in (lost or {}).items():
             self.outbox.count_dropped(cls, messages)
+
+    def _count_gone(self, gone: list[Gone]) -> None:
+        for each in gone:
+            if each.boot == self._boot:
+                self.outbox.tally.done(each.cls, [(each.seq_first, each.seq_last)])
+            self.outbox.count_dropped(each.cls, each.messages)
 
     def _damaged(self, moved: str) -> None:
         """The file begins anew: numbers on the disk mean nothing any more."""
@@ -297,6 +336,9 @@ class Spool:
         self._done.clear()
         self._rewind()
         self.on_damage(moved)
+
+    def _troubled(self, why: str) -> None:
+        self.on_trouble(why)
 
     def _rewind(self) -> None:
         self._last_notice = self._last_pack = 0

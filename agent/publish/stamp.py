@@ -36,10 +36,22 @@ class Stamper:
         conn: number of the connection that stamps are made under; 0 before the first.
         clock: monotonic seconds.
         wall: unix seconds, a label.
+
+    Args:
+        on_stamp: told the class and number of each envelope.
     """
 
-    def __init__(self, *, device: str, boot: str, clock: Callable[[], float], wall: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        *,
+        device: str,
+        boot: str,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+        on_stamp: Callable[[str, int], None] = lambda _cls, _seq: None,
+    ) -> None:
         self.conn = 0
+        self._on_stamp = on_stamp
         self._device = device
         self._boot = boot
         self.clock = clock
@@ -69,6 +81,7 @@ class Stamper:
     def stamp(self, cls: str, at_s: float | None = None) -> Stamp:
         """The next envelope of a delivery class, for what was so at ``at_s`` (monotonic; now, when not given)."""
         self._last[cls] += 1
+        self._on_stamp(cls, self._last[cls])
         now_s = self.clock()
         at_s = now_s if at_s is None else at_s
         ts = self.wall() - (now_s - at_s)

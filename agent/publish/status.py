@@ -21,6 +21,7 @@ class PublisherStatus:
         dropped, refused: messages lost here, and thrown away by the broker, by delivery class.
         bytes_out: MQTT bytes sent, by delivery class.
         disk_bytes_written, disk_faults: written to save what waits, and how often that failed.
+        lost_at_restart: what former starts had made and nobody has, by delivery class.
         thread_restarts: times that the network thread died and was started again.
     """
 
@@ -40,4 +41,5 @@ class PublisherStatus:
     bytes_out: dict[str, int] = field(default_factory=dict)
     disk_bytes_written: int = 0
     disk_faults: int = 0
+    lost_at_restart: dict[str, int] = field(default_factory=dict)
     thread_restarts: int = 0

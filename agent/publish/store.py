@@ -7,16 +7,18 @@ Everything here does I/O and may raise :data:`FAULTS`; nothing is half done then
 
 from __future__ import annotations
 
+import errno
 import shutil
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from agent.publish import wal
+from agent.publish.ranges import of_pack
 
 FILE_NAME = "outbox.sqlite"
 FAULTS = (sqlite3.Error, OSError)
@@ -30,8 +32,11 @@ _PAGE_BYTES = 1024
 
 _WAL_BYTES = 2**20
 _KEPT_ASIDE = 3
+_ROOM_BYTES = 2**16
 _COLUMNS = "boot, cls, topic, seq_first, seq_last, messages, lines, at_s, shift_s, body"
+_GONE = "boot, cls, seq_first, seq_last, messages"
 _SCHEMA = f"""
+CREATE TABLE IF NOT EXISTS room (filler BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS owner (prefix TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS rows (
     number INTEGER PRIMARY KEY AUTOINCREMENT, size INTEGER NOT NULL, {_COLUMNS.replace(" body", " body BLOB NOT NULL")}
@@ -67,6 +72,17 @@ class Entry:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """A row that was thrown away unsent: whose it was, and what it stood for."""
+
+    boot: str
+    cls: str
+    seq_first: int
+    seq_last: int
+    messages: int
+
+
 Thin = Callable[[str, bytes], tuple[bytes, int] | None]
 """Merges neighbours in a pack of a class: the pack again and its lines; None where nothing can be merged."""
 
@@ -76,19 +92,39 @@ class Store:
 
     Attributes:
         written_bytes: handed to the file system so far: the log's growth, and the pages moved from there.
+        is_another: :meth:`open` found another file than before: numbers of rows mean nothing any more. Whoever has
+            seen that resets it.
     """
 
     def __init__(self, path: Path) -> None:
         self.written_bytes = 0
+        self.is_another = False
         self._path = path
+        self._place: tuple[int, int] | None = None
+        self._rescued: list[Entry] = []
         self._wal = path.with_name(path.name + "-wal")
         self._wal_bytes = 0
         self._sums: tuple[int, int] | None = None
         self._db: sqlite3.Connection | None = None
 
     def open(self) -> str:
-        """Opens the file, or makes it; what is corrupt is moved aside. The name of what was moved, or nothing."""
+        """Opens the file, or makes it; what is corrupt is moved aside. The name of what was moved, or nothing.
+
+        What was deleted or replaced while it was open is read once more, and goes into the new one.
+        """
+        before = self._place
+        # the new file may well get the number of the old one
+        self.is_another = self.is_another or (self._db is not None and not self.is_in_place)
+        self._rescued += self._rescue()
         self.close()
+        moved = self._open()
+        self.is_another = self.is_another or (before is not None and before != self._place)
+        if self._rescued:
+            self.add(self._rescued)
+            self._rescued = []
+        return moved
+
+    def _open(self) -> str:
         seen = wal.look(self._wal)
         try:
             read = self._connect()
@@ -119,6 +155,18 @@ class Store:
         db, self._db, self._sums = self._db, None, None
         if db is not None:
             db.close()
+
+    def let_go(self) -> None:
+        """Closes it, come what may."""
+        with suppress(*FAULTS):
+            self.close()
+
+    def prove(self) -> None:
+        """Writes as much as a batch of windows takes, and takes it back: whether there is room for more than a page."""
+        with self._transaction():
+            self._run("INSERT INTO room VALUES (zeroblob(?))", (_ROOM_BYTES,))
+        with self._transaction():
+            self._run("DELETE FROM room")
 
     def adopt(self, prefix: str) -> Counter[str]:
         """From now on it is of this device; what was kept for another is thrown away, and counted by class."""
@@ -167,16 +215,13 @@ class Store:
             self._sums = int(rows), int(size)
         return self._sums
 
-    def expire(self, since_s: float, before_s: float, busy: frozenset[int]) -> Counter[str]:
+    def expire(self, since_s: float, before_s: float, busy: frozenset[int]) -> list[Gone]:
         """Drops what was saved between two unix times (before the first nobody knew the time), but for what is busy."""
-        found = self._run("SELECT number, cls, messages FROM rows WHERE at_s BETWEEN ? AND ?", (since_s, before_s))
-        old = [each for each in found if each[0] not in busy]
+        found = self._run(f"SELECT number, {_GONE} FROM rows WHERE at_s BETWEEN ? AND ?", (since_s, before_s))  # noqa: S608
+        old = {number: Gone(*rest) for number, *rest in found if number not in busy}
         if old:
-            self.forget([number for number, _, _ in old])
-        lost: Counter[str] = Counter()
-        for _, cls, messages in old:
-            lost[cls] += messages
-        return lost
+            self.forget(list(old))
+        return list(old.values())
 
     def thin(self, thin: Thin, most: int, busy: frozenset[int]) -> int:
         """Merges neighbours in the pack that was merged least, the oldest such; how many lines that saved."""
@@ -196,14 +241,24 @@ class Store:
                 return int(lines) - thinned[1]
         return 0
 
-    def drop(self, busy: frozenset[int]) -> tuple[str, int] | None:
-        """Drops the oldest pack, or else the oldest notice, never what is on its way; its class and messages."""
-        found = self._run("SELECT number, cls, messages FROM rows ORDER BY lines = 0, number LIMIT ?", (len(busy) + 1,))
-        for number, cls, messages in found:
+    def drop(self, busy: frozenset[int]) -> Gone | None:
+        """Drops the oldest pack, or else the oldest notice, never what is on its way."""
+        words = f"SELECT number, {_GONE} FROM rows ORDER BY lines = 0, number LIMIT ?"  # noqa: S608  # our own words
+        for number, *rest in self._run(words, (len(busy) + 1,)):
             if number not in busy:
                 self.forget([number])
-                return cls, messages
+                return Gone(*rest)
         return None
+
+    def of_boot(self, boot: str) -> dict[str, set[int]]:
+        """The numbers that lie here of a start of the agent, by class."""
+        whole = "messages = seq_last - seq_first + 1"
+        words = f"SELECT cls, seq_first, seq_last, CASE WHEN {whole} THEN x'' ELSE body END FROM rows WHERE boot = ?"  # noqa: S608
+        found: dict[str, set[int]] = {}
+        for cls, seq_first, seq_last, body in self._run(words, (boot,)):
+            for first, last in of_pack(body) or [(seq_first, seq_last)]:
+                found.setdefault(cls, set()).update(range(first, last + 1))
+        return found
 
     def _entries(self, where: str, *values: object) -> list[tuple[int, Entry]]:
         found = self._run(f"SELECT number, {_COLUMNS} FROM rows WHERE {where}", values)  # noqa: S608  # our own words
@@ -220,6 +275,8 @@ class Store:
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         db = self._open_db()
+        if not self.is_in_place:  # SQLite itself writes on into a file that nobody will ever find again
+            raise FileNotFoundError(errno.ENOENT, "deleted or replaced by somebody else", str(self._path))
         db.execute("BEGIN IMMEDIATE")
         try:
             yield db
@@ -232,21 +289,46 @@ class Store:
 
     def _connect(self) -> int:
         """Opens and checks the file; how many frames SQLite found in the log."""
-        # the thread that uses it may die and be started again, as another one
-        self._db = db = sqlite3.connect(self._path, timeout=0.0, isolation_level=None, check_same_thread=False)
-        db.text_factory = lambda text: text.decode(errors="replace")  # garbled words are refused one by one
-        # exclusive: no shared memory file, and a second agent on the same folder is refused instead of mixed in
-        for pragma in (f"page_size = {_PAGE_BYTES}", "locking_mode = EXCLUSIVE", "journal_mode = WAL"):
-            db.execute(f"PRAGMA {pragma}").fetchall()
-        for pragma in ("synchronous = FULL", "wal_autocheckpoint = 0", "mmap_size = 0"):
-            db.execute(f"PRAGMA {pragma}").fetchall()
-        ((_, frames, _),) = db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-        verdict = db.execute("PRAGMA quick_check(1)").fetchall()
-        if verdict != [("ok",)]:
-            raise sqlite3.DatabaseError(f"malformed: {verdict[0][0]}")
-        db.executescript(_SCHEMA)
-        db.execute(f"SELECT number, size, {_COLUMNS} FROM rows LIMIT 0")  # noqa: S608  # our own words
+        with ExitStack() as undo:
+            undo.callback(self.let_go)
+            # the thread that uses it may die and be started again, as another one
+            self._db = db = sqlite3.connect(self._path, timeout=0.0, isolation_level=None, check_same_thread=False)
+            db.text_factory = lambda text: text.decode(errors="replace")  # garbled words are refused one by one
+            # exclusive: no shared memory file, and a second agent on the same folder is refused instead of mixed in
+            for pragma in (f"page_size = {_PAGE_BYTES}", "locking_mode = EXCLUSIVE", "journal_mode = WAL"):
+                db.execute(f"PRAGMA {pragma}").fetchall()
+            for pragma in ("synchronous = FULL", "wal_autocheckpoint = 0", "mmap_size = 0"):
+                db.execute(f"PRAGMA {pragma}").fetchall()
+            ((_, frames, _),) = db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            verdict = db.execute("PRAGMA quick_check(1)").fetchall()
+            if verdict != [("ok",)]:
+                raise sqlite3.DatabaseError(f"malformed: {verdict[0][0]}")
+            db.executescript(_SCHEMA)
+            db.execute(f"SELECT number, size, {_COLUMNS} FROM rows LIMIT 0")  # noqa: S608  # our own words
+            self._place = self._look()
+            undo.pop_all()
         return int(frames)
+
+    def _look(self) -> tuple[int, int] | None:
+        try:
+            info = self._path.stat()
+        except OSError:
+            return None
+        return info.st_dev, info.st_ino
+
+    @property
+    def is_in_place(self) -> bool:
+        """It is open, and the file of its name is still the same one."""
+        return self._db is not None and self._look() == self._place
+
+    def _rescue(self) -> list[Entry]:
+        """Everything in a file that is open and has no name any more."""
+        if self._db is None or self.is_in_place:
+            return []
+        try:
+            return [entry for _, entry in self._entries("true ORDER BY number")]
+        except FAULTS:
+            return []
 
     def _count_written(self) -> None:
         size = self._wal.stat().st_size if self._wal.exists() else 0

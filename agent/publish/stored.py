@@ -107,7 +107,22 @@ def percentile(sketch: Sketch, quantile: float) -> float:
 
 
 def _slim(name: str, stage: Stage) -> Stage:
-    return stage if name in WIRE_SKETCHES else msgspec.structs.replace(stage, sketch=None)
+    """Figures as exact as they are true: a percentile comes of buckets 2 % wide, and a window's mean is no constant."""
+    max_s = _digits(stage.max_s, 4)
+    quantiles = (min(_digits(value, 3), max_s) for value in (stage.p50_s, stage.p90_s, stage.p99_s))
+    p50_s, p90_s, p99_s = quantiles
+    sketch = stage.sketch if name in WIRE_SKETCHES else None
+    mean_s = _digits(stage.mean_s, 4)
+    return Stage(n=stage.n, max_s=max_s, mean_s=mean_s, p50_s=p50_s, p90_s=p90_s, p99_s=p99_s, sketch=sketch)
+
+
+def _digits(value: float, count: int) -> float:
+    """Rounded to so many significant digits.
+
+    >>> _digits(0.076525, 3), _digits(12.3456, 4), _digits(0.0, 3)
+    (0.0765, 12.35, 0.0)
+    """
+    return float(f"{value:.{count}g}")
 
 
 def _merge_perf(first: Perf, second: Perf) -> Perf:
@@ -170,8 +185,14 @@ def _merge_sys(first: Sys, second: Sys) -> Sys:
     )
 
 
-_SYS_GAUGES = ("rss_bytes", "pss_bytes", "peak_rss_bytes", "available_bytes", "threads")
-_THERM_GAUGES = ("soc_celsius", "accelerator_celsius", "frequency_hz", "frequency_max_hz")
+_SYS_GAUGES = (
+    "rss_bytes", "pss_bytes", "peak_rss_bytes", "available_bytes", "threads",
+    "uss_bytes", "swapped_bytes",
+)  # fmt: skip
+_THERM_GAUGES = (
+    "soc_celsius", "accelerator_celsius", "rp1_celsius", "nvme_celsius",
+    "fan_rpm", "fan_share", "frequency_hz", "frequency_max_hz",
+)  # fmt: skip
 
 
 def _merge_therm(first: Therm, second: Therm) -> Therm:
@@ -181,6 +202,7 @@ def _merge_therm(first: Therm, second: Therm) -> Therm:
         second,
         **newest,
         n=first.n + second.n,
+        cooling=first.cooling | second.cooling,
         soc_max_celsius=max(heat, default=None),
         throttle_bits=_either(first.throttle_bits, second.throttle_bits),
         under_voltage=_either(first.under_voltage, second.under_voltage),

@@ -67,27 +67,36 @@ BY_CLASS = {topic.cls: topic for topic in (*TOPICS, DISCOVERY)}
 
 
 @dataclass(frozen=True, slots=True)
-class BatchTopic:
-    """A topic of many windows in one message (:mod:`agent.publish.batch`); QoS 1, not retained.
+class RawTopic:
+    """A topic whose payload is no JSON object; QoS 1, not retained.
 
     Attributes:
         pattern: below ``edge/v1/{site}/{device}``.
-        cls: under which its bytes are counted; each window in it keeps the delivery class of its own.
+        cls: under which its bytes are counted; each window in a batch keeps the delivery class of its own.
+        payload: ``Batch``, many windows in one message (:mod:`agent.publish.batch`), or ``Jpeg``, a picture.
         description: one sentence for people.
     """
 
     pattern: str
     cls: str
+    payload: str
     description: str
 
 
 BATCHES = (
-    BatchTopic("mb", "mb", "Windows of all kinds since the last such message; instead of `P/m/...` unless `live`."),
-    BatchTopic("mh/{kind}", "mh", "Windows of one kind that waited through an outage, oldest first."),
+    RawTopic("mb", "mb", "Batch", "Windows of all kinds since the last one; instead of `P/m/...` unless `live`."),
+    RawTopic("mh/{kind}", "mh", "Batch", "Windows of one kind that waited through an outage, oldest first."),
 )
 
-PATTERNS = {line.cls: line.pattern for line in (*TOPICS, *BATCHES)}
-"""The pattern of each class, those of batches too."""
+IMAGE = RawTopic("image", "image", "Jpeg", "A picture with its boxes for Home Assistant, a bare JPEG; opt-in.")
+
+RAW = (*BATCHES, IMAGE)
+
+PATTERNS = {line.cls: line.pattern for line in (*TOPICS, *RAW)}
+"""The pattern of each class, the raw ones too."""
+
+DELIVERY = {line.cls: (line.qos, line.retain) for line in (*TOPICS, DISCOVERY)} | {IMAGE.cls: (1, False)}
+"""QoS and retain of what is sent as a last value, by class."""
 
 
 def is_ident(word: str) -> bool:
@@ -140,7 +149,7 @@ def find(topic: str) -> Topic | None:
     return next((line for line in TOPICS if _falls_under(topic, line.pattern)), None)
 
 
-def find_batch(topic: str) -> BatchTopic | None:
+def find_batch(topic: str) -> RawTopic | None:
     """The topic of batches that a topic falls under, or None."""
     return next((line for line in BATCHES if _falls_under(topic, line.pattern)), None)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import TypeVar
 
@@ -11,15 +10,15 @@ import msgspec
 from agent.publish import contract
 from agent.publish.contract import Scalar, Stamp
 from agent.publish.inbound import TO_ALL
+from agent.publish.plain import MAX_TEXT
+from agent.publish.plain import rounded as _rounded
+from agent.publish.plain import text as _text
 from agent.publish.topics import is_ident, metric_dictionary
+from agent.publish.translate_board import board_card, has_heat, health, sys, therm
 from agent.records import (
     Answer,
-    BoardInfo,
-    BoardReading,
-    CameraStatus,
     Command,
     Desired,
-    Health,
     Identity,
     ModelInfo,
     PerfReport,
@@ -30,8 +29,24 @@ from agent.records import (
     Standing,
 )
 
-MAX_TEXT = 500
-"""Longest sentence that travels, characters."""
+__all__ = [
+    "MAX_TEXT",
+    "METRICS",
+    "alarm",
+    "birth",
+    "command",
+    "desired",
+    "detections",
+    "event",
+    "has_heat",
+    "health",
+    "perf",
+    "reply",
+    "reported",
+    "state",
+    "sys",
+    "therm",
+]
 
 MAX_REQUEST_BYTES = 16 * 1024
 """Largest request that is read."""
@@ -50,7 +65,7 @@ def birth(stamp: Stamp, identity: Identity) -> contract.Birth:
         **stamp,
         agent=identity.agent_version,
         config_sha256=identity.config_sha256,
-        board=_board_card(identity.board),
+        board=board_card(identity.board),
         metrics=METRICS,
         commands=identity.commands,
         runtime=_runtime_card(identity.runtime) if identity.runtime else None,
@@ -135,67 +150,6 @@ def perf(stamp: Stamp, report: PerfReport) -> contract.Perf:
     )
 
 
-def sys(stamp: Stamp, reading: BoardReading) -> contract.Sys:
-    """Memory and load, and which sensors broke."""
-    process = reading.process
-    return contract.Sys(
-        **stamp,
-        rss_bytes=process.rss_bytes,
-        pss_bytes=process.pss_bytes,
-        peak_rss_bytes=process.peak_rss_bytes,
-        available_bytes=process.available_bytes,
-        cpu_percent=_optional(process.cpu_percent, 1),
-        board_cpu_percent=_optional(process.board_cpu_percent, 1),
-        threads=process.threads,
-        failed={sensor.name: _text(sensor.error) for sensor in reading.sensors if not sensor.ok},
-    )
-
-
-def has_heat(reading: BoardReading) -> bool:
-    """Whether this machine has anything to say in ``m/therm``."""
-    heat = reading.thermal
-    gauges = (heat.soc_celsius, heat.accelerator_celsius, heat.frequency_hz, heat.frequency_max_hz)
-    return any(value is not None for value in (*gauges, heat.throttle_bits, heat.under_voltage, heat.throttled))
-
-
-def therm(stamp: Stamp, reading: BoardReading) -> contract.Therm:
-    """Heat, clock and power."""
-    heat = reading.thermal
-    return contract.Therm(
-        **stamp,
-        soc_celsius=_optional(heat.soc_celsius, 1),
-        accelerator_celsius=_optional(heat.accelerator_celsius, 1),
-        frequency_hz=_optional(heat.frequency_hz, 0),
-        frequency_max_hz=_optional(heat.frequency_max_hz, 0),
-        throttle_bits=heat.throttle_bits,
-        under_voltage=heat.under_voltage,
-        throttled=heat.throttled,
-    )
-
-
-def health(stamp: Stamp, card: Health, queue: contract.QueueCard, totals: contract.Totals) -> contract.HealthCard:
-    """The last-value card, with what the publisher knows of itself."""
-    age, total = card.stages.get("age"), card.stages.get("total")
-    return contract.HealthCard(
-        **stamp,
-        uptime_s=_rounded(card.uptime_s, 1),
-        camera=_camera_card(card.camera),
-        queue=queue,
-        blind_s=_rounded(card.blind_s, 1),
-        **totals,
-        fps=_optional(card.fps, 2),
-        rss_bytes=card.board.process.rss_bytes,
-        soc_celsius=_optional(card.board.thermal.soc_celsius, 1),
-        throttle_bits=card.board.thermal.throttle_bits,
-        under_voltage=card.board.thermal.under_voltage,
-        throttled=card.board.thermal.throttled,
-        age_p50_s=_rounded(age.p50_s, 6) if age else None,
-        age_p99_s=_rounded(age.p99_s, 6) if age else None,
-        total_p50_s=_rounded(total.p50_s, 6) if total else None,
-        total_p99_s=_rounded(total.p99_s, 6) if total else None,
-    )
-
-
 def alarm(stamp: Stamp, alarm_id: str, message: str) -> contract.Alarm:
     """An alarm that is active."""
     return contract.Alarm(**stamp, alarm=alarm_id, message=_text(message))
@@ -255,18 +209,6 @@ def _sketch(bins: SketchBins) -> contract.Sketch:
     return contract.Sketch(offset=bins.offset, counts=bins.counts, zero=bins.zero_count)
 
 
-def _board_card(board: BoardInfo) -> contract.BoardCard:
-    return contract.BoardCard(
-        model=board.model,
-        machine=board.machine,
-        cores=board.cores,
-        os=board.os,
-        kernel=board.kernel,
-        python=board.python,
-        memory_bytes=board.memory_bytes,
-    )
-
-
 def _runtime_card(runtime: RuntimeInfo) -> contract.RuntimeCard:
     return contract.RuntimeCard(
         backend=runtime.backend,
@@ -283,17 +225,7 @@ def _model_card(model: ModelInfo) -> contract.ModelCard:
         sha256=model.sha256,
         input=model.input,
         num_classes=model.num_classes,
-    )
-
-
-def _camera_card(camera: CameraStatus) -> contract.CameraCard:
-    return contract.CameraCard(
-        state=camera.state,
-        frames_total=camera.frames_total,
-        dropped_total=camera.dropped_total,
-        reconnects_total=camera.reconnects_total,
-        corrupt_total=camera.corrupt_total,
-        reason=_text(camera.reason) or None,
+        arena_bytes=model.arena_bytes,
     )
 
 
@@ -304,17 +236,3 @@ def _named(counts: Mapping[str, int]) -> dict[str, int]:
 def _name(name: str) -> str:
     """A class's or zone's name, cut where a name could never end: a hundred boxes must fit into one message."""
     return _text(name)[:100]
-
-
-def _text(text: str) -> str:
-    """Free text as JSON can carry it: a file name may hold bytes that are no UTF-8, a driver's message has no bound."""
-    return text[:MAX_TEXT].encode(errors="replace").decode()
-
-
-def _rounded(value: float, digits: int) -> float:
-    """JSON knows no infinity and no NaN; a window of no length would else make one."""
-    return round(value, digits) if math.isfinite(value) else 0.0
-
-
-def _optional(value: float | None, digits: int) -> float | None:
-    return round(value, digits) if value is not None and math.isfinite(value) else None

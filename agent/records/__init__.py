@@ -5,9 +5,19 @@ frame pixels; pixels are BGR, as OpenCV gives them. Checked when made where a wr
 """
 
 from agent.records.arrays import FloatArray, IntArray, Pixels, Tensor
+from agent.records.board import (
+    HOLD_CAUSES,
+    BlindCause,
+    CoolingDevice,
+    Episode,
+    EpisodeTotal,
+    HoldCause,
+    MemoryGrowth,
+)
 from agent.records.correction import Correction
 from agent.records.frame import CameraState, CameraStatus, Detections, Frame, FrameResult, Labels, Placement, StageTimes
 from agent.records.model import MOST_ANCHORS, AnchorMap, Heads, ModelCard, ModelInfo, Outputs, RuntimeInfo, TensorSpec
+from agent.records.pace import Heat, Pace, PaceState
 from agent.records.presence import Box, Sighting
 from agent.records.telemetry import (
     Answer,
@@ -27,29 +37,39 @@ from agent.records.telemetry import (
 )
 
 __all__ = [
+    "HOLD_CAUSES",
     "MOST_ANCHORS",
     "AnchorMap",
     "Answer",
+    "BlindCause",
     "BoardInfo",
     "BoardReading",
     "Box",
     "CameraState",
     "CameraStatus",
     "Command",
+    "CoolingDevice",
     "Correction",
     "Desired",
     "Detections",
+    "Episode",
+    "EpisodeTotal",
     "FloatArray",
     "Frame",
     "FrameResult",
     "Heads",
     "Health",
+    "Heat",
+    "HoldCause",
     "Identity",
     "IntArray",
     "Labels",
+    "MemoryGrowth",
     "ModelCard",
     "ModelInfo",
     "Outputs",
+    "Pace",
+    "PaceState",
     "PerfReport",
     "Pixels",
     "Placement",

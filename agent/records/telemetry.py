@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from agent.records.board import CoolingDevice, EpisodeTotal, HoldCause, MemoryGrowth
 from agent.records.frame import CameraStatus
 from agent.records.model import ModelInfo, RuntimeInfo
+from agent.records.pace import Pace
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,12 @@ class ProcessReading:
         cpu_percent: processor time of this process since the last reading; 100 is one core.
         board_cpu_percent: the same of everything on the board; 100 is all cores busy.
         threads: threads of this process.
+        uss_bytes: memory that would come free if this process ended: pages that nobody else has. A leak shows here.
+        swapped_bytes: memory of this process that lies in swap.
+        cgroup_bytes: what the kernel charges to the service (cgroup), page cache included.
+        cgroup_high_bytes: above it the kernel slows the service down; None: no such limit.
+        cgroup_max_bytes: above it the kernel kills in the service; None: no such limit.
+        swap_free_bytes: swap that the board still has; None: it has none at all.
     """
 
     rss_bytes: int | None = None
@@ -80,6 +88,12 @@ class ProcessReading:
     cpu_percent: float | None = None
     board_cpu_percent: float | None = None
     threads: int | None = None
+    uss_bytes: int | None = None
+    swapped_bytes: int | None = None
+    cgroup_bytes: int | None = None
+    cgroup_high_bytes: int | None = None
+    cgroup_max_bytes: int | None = None
+    swap_free_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +102,27 @@ class ThermalReading:
 
     Attributes:
         soc_celsius: the processor's temperature.
-        accelerator_celsius: a Coral PCIe/M.2 (``apex``), where there is one.
-        frequency_hz: the processor's clock now.
-        frequency_max_hz: the highest it may take.
+        accelerator_celsius: a Coral PCIe/M.2 (``apex``), where there is one; the hottest of several.
+        frequency_hz: the processor's clock now: measured by the firmware where it tells, else what the kernel
+            believes, which does not show the firmware's own throttling; ``sources["frequency"]`` says which.
+        frequency_max_hz: the highest that the kernel may ask for now.
         throttle_bits: the Raspberry Pi firmware's word: 0 under-voltage, 1 frequency capped, 2 throttled, 3 soft
-            temperature limit, now; 16 to 19 the same since boot.
+            temperature limit, now; 16 to 19 the same since somebody cleared them, which the kernel's voltage driver
+            does every 2 s.
         under_voltage: under-volted now.
         throttled: throttled or capped now.
+        throttle_seen_bits: bits 0 to 3 that were ever seen set since the board booted, kept by the agent itself.
+        pmic_celsius: the power chip of a Pi 4 or 5.
+        rp1_celsius: the I/O chip of a Pi 5.
+        nvme_celsius: the hottest NVMe drive.
+        frequency_hardware_max_hz: the highest clock that the hardware has; above ``frequency_max_hz``: it is capped.
+        frequency_min_hz: the lowest that the kernel may ask for.
+        core_volts: the core's voltage.
+        soc_limit_celsius: where the firmware begins to throttle.
+        fan_rpm: turns a minute of the first fan that tells.
+        fan_share: how hard it is driven, 0 to 1.
+        cooling: the kernel's cooling devices.
+        sources: where ``throttle``, ``frequency`` and ``soc`` come from, by these names.
     """
 
     soc_celsius: float | None = None
@@ -104,16 +132,29 @@ class ThermalReading:
     throttle_bits: int | None = None
     under_voltage: bool | None = None
     throttled: bool | None = None
+    throttle_seen_bits: int | None = None
+    pmic_celsius: float | None = None
+    rp1_celsius: float | None = None
+    nvme_celsius: float | None = None
+    frequency_hardware_max_hz: float | None = None
+    frequency_min_hz: float | None = None
+    core_volts: float | None = None
+    soc_limit_celsius: float | None = None
+    fan_rpm: int | None = None
+    fan_share: float | None = None
+    cooling: tuple[CoolingDevice, ...] = ()
+    sources: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class SensorStatus:
-    """How one collector did: its own success and duration."""
+    """How one collector did: its own success and duration, and how often it was broken since the start."""
 
     name: str
     ok: bool
     duration_s: float
     error: str = ""
+    failures_total: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +169,28 @@ class BoardReading:
 
 @dataclass(frozen=True, slots=True)
 class BoardInfo:
-    """What this machine is; fixed while the agent runs."""
+    """What this machine is; fixed while the agent runs. A serial number is not read.
+
+    Attributes:
+        model: the board's name.
+        machine: the kernel's architecture.
+        cores: cores that are switched on.
+        memory_bytes: what the kernel has to give.
+        os: the distribution.
+        kernel: its release.
+        python: the interpreter's version.
+        revision: a Raspberry Pi's revision code, hexadecimal.
+        revision_model: what that code says it is, such as ``4B 1.4``.
+        soldered_bytes: memory that is soldered on, by that code.
+        governor: how the kernel chooses the clock; None: it does not.
+        accelerators: Corals that are attached, such as ``pcie`` and ``usb``; of USB also before its first use.
+        boot_id: the kernel's random name for this boot; not in the birth.
+        frequency_min_hz: the lowest clock that the kernel may ask for.
+        frequency_max_hz: the highest that the hardware has.
+        soc_limit_celsius: where the firmware begins to throttle.
+        cgroup_high_bytes: memory above which the kernel slows the service down; None: no such limit.
+        cgroup_max_bytes: above it the kernel kills in the service; None: no such limit.
+    """
 
     model: str
     machine: str
@@ -137,11 +199,35 @@ class BoardInfo:
     os: str
     kernel: str
     python: str
+    revision: str | None = None
+    revision_model: str | None = None
+    soldered_bytes: int | None = None
+    governor: str | None = None
+    accelerators: tuple[str, ...] = ()
+    boot_id: str | None = None
+    frequency_min_hz: float | None = None
+    frequency_max_hz: float | None = None
+    soc_limit_celsius: float | None = None
+    cgroup_high_bytes: int | None = None
+    cgroup_max_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """The last-value card: how the agent itself is; ``stages`` are those of the newest window."""
+    """The last-value card: how the agent itself is.
+
+    Attributes:
+        uptime_s: since the agent's start.
+        fps: frames answered a second, newest window.
+        camera: how the camera is.
+        board: the newest reading of the slow sensors.
+        blind_s: seconds without an answer since the agent's start.
+        stages: those of the newest window.
+        blind: seconds without an answer by cause, over restarts, as far back as the state folder remembers.
+        episodes: how often and how long the board was held back, by cause, since the agent's start.
+        growth: how memory grows; None until that can be told.
+        planned_restarts: how often the agent ended itself because of ``measure.memory_limit_bytes``, over restarts.
+    """
 
     uptime_s: float
     fps: float | None
@@ -149,6 +235,11 @@ class Health:
     board: BoardReading
     blind_s: float
     stages: dict[str, StageStats] = field(default_factory=dict)
+    blind: dict[str, float] = field(default_factory=dict)
+    episodes: dict[HoldCause, EpisodeTotal] = field(default_factory=dict)
+    growth: MemoryGrowth | None = None
+    planned_restarts: int = 0
+    pace: Pace = field(default_factory=Pace)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +265,7 @@ class Command:
         args: what the operation takes; None when the request was no request.
         to_all: it was sent to every board of the site.
         spread_s: seconds over which the boards of a site spread; None when the request does not say.
+        is_local: it was asked on the board itself, and is answered there.
     """
 
     op: str
@@ -182,6 +274,7 @@ class Command:
     args: dict[str, Any] | None = field(default_factory=dict)
     to_all: bool = False
     spread_s: float | None = None
+    is_local: bool = False
 
 
 @dataclass(frozen=True, slots=True)

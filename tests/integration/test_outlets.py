@@ -11,7 +11,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import msgspec
+import numpy as np
 import pytest
 from jinja2 import Environment, StrictUndefined
 
@@ -96,6 +98,7 @@ HOME = (
     + """\
 [homeassistant]
 enabled = true
+snapshot_s = 5.0
 """
 )
 DISCOVERY = "homeassistant/device/edge-lab-cam1/config"
@@ -109,6 +112,7 @@ def test_home_assistant_finds_the_board_and_forgets_it_when_told(tmp_path: Path,
     with Observer(broker.port) as observer:
         child = run_agent(tmp_path, broker.port, HOME)
         enough = wait_until(lambda: len(observer.on(f"{P}/d")) > 1 and len(observer.on(f"{P}/health")) > 2, 40)
+        enough = enough and wait_until(lambda: bool(observer.on(f"{P}/image")), 20)
         errors = ended(child)
         assert enough, errors
         assert wait_until(lambda: json.loads(observer.on(f"{P}/state")[-1])["state"] == "offline")
@@ -116,6 +120,7 @@ def test_home_assistant_finds_the_board_and_forgets_it_when_told(tmp_path: Path,
         shown = {
             key: render(part["value_template"], observer.on(part.get("state_topic", message["state_topic"]))[-1])
             for key, part in message["cmps"].items()
+            if "value_template" in part
         }
         observer.publish(f"{P}/a/of-old", b"{}", retain=True)
         observer.publish(f"{P}/desired", b"{}", retain=True)
@@ -124,6 +129,9 @@ def test_home_assistant_finds_the_board_and_forgets_it_when_told(tmp_path: Path,
         other = subprocess.run([*command, "--device", "a/b"], capture_output=True, text=True, check=False, timeout=60)
     assert {"presence--bolt", "presence-left--gear", "soc", "throttled"} <= set(shown)
     assert "None" not in shown.values(), shown
+    picture = cv2.imdecode(np.frombuffer(observer.on(message["cmps"]["image"]["image_topic"])[-1], np.uint8), 1)
+    assert picture.shape[2] == 3
+    assert not [retained for topic, _, retained in observer.messages if topic == f"{P}/image" and retained]
     assert float(shown["fps"]) > 0
     assert (done.returncode, done.stdout) == (
         0,

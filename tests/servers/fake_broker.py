@@ -1,4 +1,4 @@
-"""A broker that misbehaves on purpose: never acknowledges, refuses, speaks an old version, or talks nonsense."""
+"""A broker that misbehaves on purpose: never acknowledges, refuses, stalls, speaks an old version, talks nonsense."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ class FakeBroker:
     """Speaks just enough MQTT; what it does wrong is what a test sets.
 
     Attributes:
+        listens_on: a port; 0: any that is free.
         acks: answer a PUBLISH of QoS 1.
+        puback: reason code of those answers, for connections of MQTT 5.
+        deaf: read nothing any more after the CONNACK, and never close: what is sent fills the buffers between.
+        cuts: so many connections are closed in the middle of the first PUBLISH on each.
         connack: bytes to send for a CONNECT of a protocol version; None hangs up, empty says nothing.
         nonsense: bytes to send right after the CONNACK.
         hangs_up: close the connection after the nonsense.
@@ -25,12 +29,18 @@ class FakeBroker:
     connack: Callable[[int], bytes | None] = lambda version: b"\x20\x03\0\0\0" if version == 5 else b"\x20\x02\0\0"
     nonsense: bytes = b""
     hangs_up: bool = False
+    puback: int = 0
+    deaf: bool = False
+    cuts: int = 0
+    listens_on: int = 0
     versions: list[int] = field(default_factory=list)
     publishes: list[tuple[int, bytes]] = field(default_factory=list)
+    connects: list[bytes] = field(default_factory=list)
     pings: int = 0
 
     def __enter__(self) -> FakeBroker:
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", self.listens_on))
+        self._over = threading.Event()
         self.port = int(self._listener.getsockname()[1])
         self._open: list[socket.socket] = []
         threading.Thread(target=self._accept, name="fake-broker", daemon=True).start()
@@ -38,6 +48,7 @@ class FakeBroker:
 
     def __exit__(self, *_: object) -> None:
         self._listener.close()
+        self._over.set()
         for sock in self._open:
             sock.close()
 
@@ -47,6 +58,8 @@ class FakeBroker:
                 sock, _ = self._listener.accept()
             except OSError:
                 return
+            if self.deaf:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             self._open.append(sock)
             threading.Thread(target=self._serve, args=(sock, len(self._open)), daemon=True).start()
 
@@ -55,15 +68,22 @@ class FakeBroker:
         try:
             with sock, sock.makefile("rb") as stream:
                 while head := stream.read(1):
+                    if self.cuts and head[0] >> 4 == PUBLISH:
+                        self.cuts -= 1
+                        return
                     body = stream.read(_length(stream.read))
                     if head[0] >> 4 == CONNECT:
                         version = body[6]
                         self.versions.append(version)
+                        self.connects.append(body)
                         answer = self.connack(version)
                         if answer is None:
                             return
                         sock.sendall(answer + self.nonsense)
                         if self.hangs_up:
+                            return
+                        if self.deaf:
+                            self._over.wait()
                             return
                     else:
                         self._answer(sock, head[0], body, version, number)
@@ -77,7 +97,8 @@ class FakeBroker:
             start = 2 + int.from_bytes(body[:2])
             self.publishes.append((number, body[2:start]))
             if self.acks and head & 0x06:
-                sock.sendall(bytes([PUBACK << 4, 2]) + body[start : start + 2])
+                reason = bytes([self.puback]) if self.puback and version == 5 else b""
+                sock.sendall(bytes([PUBACK << 4, 2 + len(reason)]) + body[start : start + 2] + reason)
         elif kind == SUBSCRIBE:
             granted = properties + b"\1\1"
             sock.sendall(bytes([SUBACK << 4, 2 + len(granted)]) + body[:2] + granted)

@@ -14,7 +14,8 @@ import msgspec
 
 from agent.publish import decode, decode_batch
 from agent.publish.contract import Alarm, Birth, Envelope, HealthCard, Perf, State, Sys, Therm
-from agent.publish.topics import find_batch
+from agent.publish.topics import IMAGE, TOPICS, find_batch
+from tools.fleet.gaps import Gap, Gaps
 
 HISTORY = 360
 """Windows kept for each board: an hour at the default ten seconds."""
@@ -22,6 +23,8 @@ HISTORY = 360
 _MOST_BOARDS = 20_000
 _MOST_ALARMS = 64
 _REMEMBERED = 4096
+_CLASSES = {line.payload: line.cls for line in TOPICS}
+"""The delivery class of each kind of record."""
 
 
 @dataclass(slots=True)
@@ -38,6 +41,7 @@ class Board:
     therm: Therm | None = None
     perf: deque[Perf] = field(default_factory=lambda: deque(maxlen=HISTORY))
     alarms: dict[str, Alarm] = field(default_factory=dict)
+    gaps: Gaps = field(default_factory=Gaps)
     known: deque[tuple[str, str, int]] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
 
 
@@ -60,6 +64,8 @@ class Fleet:
             False for what is not of the contract: it is counted and left alone.
         """
         words = topic.split("/")
+        if words[4:] == [IMAGE.pattern]:
+            return True  # for Home Assistant alone; a page asks for its own
         is_batch = find_batch(topic) is not None
         try:
             records = decode_batch(topic, payload) if is_batch else [decode(topic, payload)]
@@ -76,6 +82,7 @@ class Fleet:
                 board.alarms.pop(words[-1], None)
             else:
                 _keep(board, record, is_late=words[4] == "mh")
+                board.gaps.take(_CLASSES[type(record)], record)
         return True
 
     def view(self, now_s: float) -> list[dict[str, Any]]:
@@ -86,6 +93,11 @@ class Fleet:
         """The windows of one board, oldest first; times in seconds. Empty for an unknown board."""
         board = self.boards.get((site, device))
         return [_point(window) for window in board.perf] if board else []
+
+    def gaps(self, site: str, device: str) -> dict[str, Gap]:
+        """What of a board never came, by delivery class, and how much of that it has told itself."""
+        board = self.boards.get((site, device))
+        return board.gaps.found() if board else {}
 
     def _board(self, site: str, device: str, now_s: float) -> Board | None:
         board = self.boards.get((site, device))

@@ -21,6 +21,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from agent.errors import BrokerError
 from agent.publish.contract import Reply
 from tools.fleet.boards import Fleet
+from tools.fleet.gaps import Gap
 
 _MOST_WAITING = 256
 
@@ -76,6 +77,11 @@ class Collector:
         with self._lock:
             return self._fleet.history(site, device)
 
+    def gaps(self, site: str, device: str) -> dict[str, Gap]:
+        """What of a board never came, as :meth:`Fleet.gaps`."""
+        with self._lock:
+            return self._fleet.gaps(site, device)
+
     def knows(self, site: str, device: str) -> bool:
         """The board has been heard of."""
         with self._lock:
@@ -91,7 +97,8 @@ class Collector:
             self._waiting[name] = answer
         try:
             request = json.dumps({"exp": time.time() + timeout_s})  # noqa: TID251  # an expiry is wall time
-            self._client.publish(f"edge/v1/{site}/{device}/cmd/{op}/{name}", request, qos=1)
+            # QoS 0 is not kept for a board that is away: it would answer a page that has long been closed
+            self._client.publish(f"edge/v1/{site}/{device}/cmd/{op}/{name}", request, qos=0)
             return answer.result(timeout_s)
         except Late:
             return None

@@ -1,0 +1,151 @@
+"""``status`` and ``ask``: what is said with the agent that runs on this board."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from agent.cli.options import AsJson, ConfigPath, load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from agent.local import Asked
+    from agent.local.wire import Reply
+
+SocketFolder = Annotated[
+    Path | None, typer.Option("--socket", help="Folder of the agent's socket, when it is unusual.")
+]
+
+EXIT = {"bad-args": 2, "unsupported": 2, "bad-request": 2, "no-camera": 66, "bug": 70}
+"""By the code of the last reply; anything else that did not succeed is 75, try again."""
+
+
+def status(
+    config: ConfigPath = None,
+    socket: SocketFolder = None,
+    as_json: AsJson = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Again every two seconds, until Ctrl-C.")] = False,
+) -> None:
+    """Say how the agent on this board is: state, model, camera, frames, heat, pace, broker.
+
+    Exits with 75 when none runs.
+    """
+    from agent.errors import UnavailableError
+    from agent.local import lines
+
+    folders = _folders(config, socket)
+    while True:
+        last = _last(folders, "status", {}, 10.0)
+        if last.status != "succeeded":
+            raise UnavailableError(f"status: {last.message}")
+        typer.echo(json.dumps(last.data) if as_json else "\n".join(lines(last.data)))
+        if not watch:
+            return
+        time.sleep(2.0)
+        if not as_json:
+            typer.echo()
+
+
+def ask(
+    op: Annotated[
+        str,
+        typer.Argument(
+            help="What is asked: snapshot, diag, restart, loglevel; what is unknown is answered by the list."
+        ),
+    ],
+    arguments: Annotated[list[str] | None, typer.Argument(metavar="[NAME=VALUE]...", help="What it takes.")] = None,
+    config: ConfigPath = None,
+    socket: SocketFolder = None,
+    name: Annotated[str, typer.Option("--id", help="Names the request; the same id is not carried out twice.")] = "",
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for the last reply.")] = 60.0,
+    save: Annotated[Path | None, typer.Option(help="snapshot: write the picture to this file.")] = None,
+) -> None:
+    """Ask something of the agent on this board, as over MQTT, and print its replies, one line of JSON each.
+
+    Exits with 0 when it succeeded, 2 when the request was wrong, else 75 or the fault's own code.
+
+    Example: edge-agent ask loglevel level=debug for_s=60
+    """
+    from agent.local import Asked
+
+    asked = Asked(op, name or f"cli-{secrets.token_hex(6)}", dict(map(_argument, arguments or [])))
+    code = 75
+    for reply in _replies(_folders(config, socket), asked, timeout):
+        if save is not None and reply.is_final:
+            _save(save, reply)
+        typer.echo(json.dumps(_shown(reply, save)))
+        code = 0 if reply.status == "succeeded" else EXIT.get(reply.code, 75)
+    raise typer.Exit(code)
+
+
+def _replies(folders: list[Path], asked: Asked, timeout_s: float) -> Iterator[Reply]:
+    """All replies; the last one to ``restart`` is given by the next start, to the same id."""
+    from agent.errors import UnavailableError
+    from agent.local import ask
+
+    deadline_s, begun = time.monotonic() + timeout_s, False
+    is_over = False
+    while not is_over:
+        try:
+            for reply in ask(folders, asked, timeout_s=max(0.1, deadline_s - time.monotonic())):
+                is_over = reply.is_final
+                if is_over or not begun:
+                    yield reply
+                    begun = True
+        except UnavailableError:
+            if asked.op != "restart" or not begun or time.monotonic() >= deadline_s:
+                raise
+            time.sleep(0.5)
+
+
+def _folders(config: Path | None, socket: Path | None) -> list[Path]:
+    from agent.local import candidates
+
+    if socket is not None:
+        return [socket.parent if socket.name == "agent.sock" else socket]
+    return candidates(load_settings(config, {}).device.state_dir)
+
+
+def _last(folders: list[Path], op: str, args: dict[str, Any], timeout_s: float) -> Reply:
+    from agent.local import Asked, ask
+
+    return list(ask(folders, Asked(op, f"cli-{secrets.token_hex(6)}", args), timeout_s=timeout_s))[-1]
+
+
+def _argument(word: str) -> tuple[str, Any]:
+    """``lines=5`` is the number 5, ``level=debug`` the word."""
+    name, sign, text = word.partition("=")
+    if not sign or not name:
+        raise typer.BadParameter(f"{word!r} is no NAME=VALUE")
+    try:
+        return name, json.loads(text)
+    except ValueError:
+        return name, text
+
+
+def _save(path: Path, reply: Reply) -> None:
+    from agent.errors import StorageError
+
+    picture = reply.data.get("jpeg")
+    if not isinstance(picture, str):
+        return
+    try:
+        path.write_bytes(base64.b64decode(picture))
+    except (OSError, ValueError) as error:
+        raise StorageError(f"{path}: cannot be written: {error}") from None
+
+
+def _shown(reply: Reply, save: Path | None) -> dict[str, Any]:
+    import msgspec
+
+    shown: dict[str, Any] = msgspec.to_builtins(reply)
+    if save is not None and "jpeg" in reply.data:
+        shown["data"] = {**reply.data, "jpeg": str(save)}
+    return shown

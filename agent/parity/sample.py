@@ -1,0 +1,161 @@
+"""From frame after frame to intervals and a verdict. Pure; the same frames give the same figures.
+
+Neighbouring frames are alike: drawing them one by one would make intervals that are far too narrow. So whole blocks of
+neighbours are drawn (circular block bootstrap: Politis and Romano 1992), as long as the frames' own correlation asks
+for: (6 r^2 / (1 - r^2)^2)^(1/3) * n^(1/3), the rule for a first-order autoregression (Carlstein 1986), with r the
+correlation of neighbours.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from agent.parity.match import FrameDiff
+from agent.parity.record import Figures, Interval, Verdict
+
+DRAWS = 2000
+SEED = 20261121
+LEAST_BLOCKS = 8
+"""A block is at most an eighth of the frames: fewer blocks than that say nothing of their spread."""
+
+LEAST_FRAMES = 16
+"""Before that nothing is judged: the interval of a single frame has no width, and would be sure of itself."""
+
+Doubles = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How far two sides may differ and still be the same.
+
+    Attributes:
+        lone_share: of all boxes, those that only one side sees.
+        iou: least mean IoU of the pairs.
+        score: greatest mean absolute score difference.
+    """
+
+    lone_share: float = 0.05
+    iou: float = 0.9
+    score: float = 0.03
+
+
+DEFAULT = Tolerance()
+
+
+def figures(frames: Sequence[FrameDiff], draws: int = DRAWS) -> Figures:
+    """Everything about a sample of frames, in their order; ``draws``: of the bootstrap."""
+    table = _table(frames)
+    pairs, missed, extra = (int(table[:, column].sum()) for column in (0, 1, 2))
+    boxes = pairs + missed + extra
+    block = max(block_length(table[:, 1] + table[:, 2]), block_length(table[:, 3]), block_length(table[:, 5]))
+    sums = _resampled(table, block, draws)
+    seen, lone = sums[:, :3].sum(axis=1), sums[:, 1] + sums[:, 2]
+    return Figures(
+        frames=len(frames),
+        boxes=boxes,
+        pairs=pairs,
+        missed=missed,
+        extra=extra,
+        lone_share=_lone_share(lone, seen, (missed + extra, boxes), len(frames) / block) if boxes else None,
+        mean_iou=_ratio(sums[:, 3], sums[:, 0], (float(table[:, 3].sum()), pairs)),
+        score_bias=_ratio(sums[:, 4], sums[:, 0], (float(table[:, 4].sum()), pairs)),
+        score_error=_ratio(sums[:, 5], sums[:, 0], (float(table[:, 5].sum()), pairs)),
+        block_frames=block,
+    )
+
+
+def _table(frames: Sequence[FrameDiff]) -> Doubles:
+    """Of each frame: pairs, missed, extra, sum of IoUs, of score differences, and of their absolute values."""
+    rows = [
+        (
+            len(frame.ious),
+            sum(frame.missed.values()),
+            sum(frame.extra.values()),
+            math.fsum(frame.ious),
+            math.fsum(frame.score_differences),
+            math.fsum(map(abs, frame.score_differences)),
+        )
+        for frame in frames
+    ]
+    return np.array(rows, np.float64).reshape(-1, 6)
+
+
+def block_length(series: Doubles) -> int:
+    """How many neighbours to draw together.
+
+    >>> block_length(np.array([0.0, 1.0] * 50)), block_length(np.repeat([0.0, 1.0], 50))
+    (1, 12)
+    """
+    count, root = len(series), math.pow(len(series), 1 / 3)
+    spread = float(series.var()) if count else 0.0
+    if count < 2 * LEAST_BLOCKS or spread == 0.0:
+        return max(1, min(count // LEAST_BLOCKS, math.ceil(root)))
+    centred = series - series.mean()
+    r = min(max(float((centred[1:] * centred[:-1]).sum() / (count * spread)), 0.0), 0.99)
+    asked = math.pow(6 * r**2 / (1 - r**2) ** 2, 1 / 3) * root
+    return max(1, min(count // LEAST_BLOCKS, math.ceil(asked)))
+
+
+def _resampled(table: Doubles, block: int, draws: int) -> Doubles:
+    """Column sums of each draw, (draws, 6)."""
+    count = len(table)
+    if not count:
+        return np.zeros((draws, 6))
+    ring = np.concatenate([np.zeros((1, 6)), np.cumsum(np.concatenate([table, table[:block]]), axis=0)])
+    sums = ring[block : block + count] - ring[:count]  # of the block that begins at each frame
+    starts = np.random.default_rng(SEED).integers(0, count, (draws, max(1, count // block)))
+    # In small steps: numpy holds the interpreter's lock while it gathers, and the canary shares it with the frames.
+    return np.array([sums[one].sum(axis=0) for one in starts])
+
+
+def _ratio(top: Doubles, bottom: Doubles, whole: tuple[float, int]) -> Interval | None:
+    if not whole[1]:
+        return None
+    drawn = top[bottom > 0] / bottom[bottom > 0]
+    value = whole[0] / whole[1]
+    low, high = (float(edge) for edge in np.quantile(drawn, (0.025, 0.975))) if len(drawn) else (value, value)
+    return Interval(value, min(low, value), max(high, value))
+
+
+def _lone_share(lone: Doubles, seen: Doubles, whole: tuple[int, int], blocks: float) -> Interval | None:
+    found = _ratio(lone, seen, (float(whole[0]), whole[1]))
+    if found is None:
+        return None
+    # Where nothing differs the bootstrap says [0, 0] after three frames as after three thousand. What has not been
+    # seen in n independent looks may still be as common as 1 - 0.05^(1/n) (the "rule of three").
+    unseen = 1.0 - 0.05 ** (1.0 / max(blocks, 1.0))
+    return Interval(found.value, found.low, max(found.high, unseen)) if not whole[0] else found
+
+
+def judge(found: Figures, tolerance: Tolerance) -> tuple[Verdict, str]:
+    """The verdict, and its reason in a sentence.
+
+    ``differs``: one interval lies wholly beyond its tolerance; ``same``: all lie within; else more frames are needed.
+    """
+    if not found.boxes or found.lone_share is None:
+        return "cannot tell", f"neither side sees anything in {found.frames} frames; take frames with objects"
+    if found.frames < LEAST_FRAMES:
+        return "cannot tell", f"{found.frames} frames are too few to judge; give {LEAST_FRAMES} at the very least"
+    limits = (
+        ("boxes that one side alone sees", found.lone_share, tolerance.lone_share, 1.0),
+        ("overlap of pairs", found.mean_iou, tolerance.iou, -1.0),
+        ("score difference", found.score_error, tolerance.score, 1.0),
+    )
+    doubt = ""
+    for name, interval, limit, sign in limits:
+        if interval is None:
+            continue
+        best, worst = sorted((sign * interval.low, sign * interval.high))
+        told = f"{name}: {interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}], tolerance {limit:g}"
+        if best > sign * limit:
+            return "differs", told
+        if worst > sign * limit:
+            doubt = doubt or told
+    if doubt:
+        return "cannot tell", f"{doubt}; give more frames"
+    return "same", f"all within tolerance over {found.frames} frames and {found.boxes} boxes"

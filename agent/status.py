@@ -1,0 +1,74 @@
+"""How the agent is, for whoever asks on the board.
+
+In: the newest health card and how publishing goes. Out: plain values, base units, ``None`` left out. Pure; shown to a
+person by :mod:`agent.local.show`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from agent.pacing import sentence
+from agent.publish import PublisherStatus
+from agent.records import Health, ModelInfo, Pace, RuntimeInfo
+from agent.telemetry import ALARMS
+
+QUANTILES = ("p50_s", "p90_s", "p99_s", "max_s")
+
+
+def tell(
+    *,
+    version: str,
+    device: str,
+    site: str,
+    model: ModelInfo,
+    runtime: RuntimeInfo,
+    health: Health | None,
+    mqtt: PublisherStatus | None,
+) -> dict[str, Any]:
+    """Everything as plain values; before the first reading of the sensors, only who it is."""
+    found: dict[str, Any] = {
+        "state": "starting" if health is None else "degraded" if health.camera.state in ALARMS else "online",
+        "agent": version,
+        "site": site,
+        "device": device,
+        "model": model,
+        "runtime": runtime,
+        "mqtt": mqtt,
+    }
+    if health is not None:
+        found |= {
+            "uptime_s": round(health.uptime_s, 1),
+            "blind_s": round(health.blind_s, 1),
+            "fps": health.fps,
+            "camera": health.camera,
+            "process": health.board.process,
+            "thermal": health.board.thermal,
+            "failed": {sensor.name: sensor.error for sensor in health.board.sensors if not sensor.ok},
+            "stages": {
+                name: {quantile: getattr(stats, quantile) for quantile in QUANTILES}
+                for name, stats in health.stages.items()
+            },
+            "pace": _pace(health.pace),
+        }
+    plain: dict[str, Any] = _without_none(msgspec.to_builtins(found, str_keys=True))
+    return plain
+
+
+def _pace(pace: Pace) -> dict[str, Any]:
+    return {
+        "state": pace.state,
+        "fps": pace.fps,
+        "share": pace.share,
+        "acted": pace.is_acted,
+        "why": pace.why,
+        "text": sentence(pace),
+    }
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    return value

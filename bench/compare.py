@@ -1,0 +1,118 @@
+"""Whether ``edge-tools compare`` is calibrated on this machine: real runs, in turns.
+
+Runs of ``edge-agent bench`` in processes of their own: pairs of identical ones, pairs whose second one is slowed down
+by a tenth (each query waits, busy, for a tenth of its own time), and one beside a process that eats a core. Printed: in
+how many pairs the interval holds no change, how wide it is, in how many the slow-down is found, what is said of the
+last, and how far identical runs really differ - which is what ``tools.compare.BETWEEN_RUNS`` states.
+
+    python -m bench compare [--pairs 20] [--seconds 30] [--threads 1]
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from typing import Any
+
+import numpy as np
+
+from agent import bench as benches
+from bench.common import ROOT, machine
+from tools.compare import BETWEEN_RUNS, METRICS, compare, judged
+
+SLOWER = 0.10
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench compare", description=__doc__.splitlines()[0])
+    parser.add_argument("--pairs", type=int, default=20)
+    parser.add_argument("--seconds", type=float, default=30.0, help="of each run")
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args(arguments)
+    print(f"compare: {machine()}; runs of {options.seconds:g} s on the demo bundle, {options.threads} thread(s)")
+    same = [(_run(options), _run(options)) for _ in range(options.pairs)]
+    slow = [(_run(options), _run(options, SLOWER)) for _ in range(options.pairs)]
+    with_hog = _beside_hog(options)
+    _report(same, slow, with_hog)
+    words = f"--pairs {options.pairs} --seconds {options.seconds:g} --threads {options.threads}"
+    print(f"  command: python -m bench compare {words}")
+
+
+Pair = tuple[benches.Result, benches.Result]
+
+
+def _report(same: list[Pair], slow: list[Pair], with_hog: benches.Result) -> None:
+    many = len(same)
+    valid = sum(result.valid for pair in same + slow for result in pair)
+    print(f"  {valid} of {4 * many} runs were valid")
+    alike, planted = [compare(*pair) for pair in same], [compare(*pair) for pair in slow]
+    for place, name in enumerate(METRICS):
+        found = [each[place] for each in alike]
+        holds = sum(each.low <= 1.0 <= each.high for each in found)
+        width = np.median([each.high - each.low for each in found])
+        narrow = sum(each.high - each.low <= 0.05 for each in found)
+        seen = sum(each[place].word == "slower" for each in planted)
+        wide = f"at most 5 % wide {narrow}/{many} (median {100 * width:.1f} %)"
+        print(f"  {name:<16} holds no change {holds}/{many}, {wide}, a tenth slower found {seen}/{many}")
+    logs = np.array([[np.log(of_window) for of_window in _middles(pair)] for pair in same])
+    spread = np.std(logs[:, 0] - logs[:, 1], ddof=1) / np.sqrt(2) if many > 1 else float("nan")
+    stated = f"(stated: {100 * BETWEEN_RUNS:.2f} %)"
+    print(f"  identical runs differ by a standard deviation of {100 * spread:.2f} % in p50 {stated}")
+    said = "; ".join(with_hog.invalid_because) or "nothing"
+    print(f"  beside a process that eats a core: {'valid' if with_hog.valid else 'NOT VALID'}: {said}")
+
+
+def _middles(pair: Pair) -> tuple[float, float]:
+    one, other = (float(np.exp(np.mean([np.log(window.p50_s) for window in judged(each)]))) for each in pair)
+    return one, other
+
+
+def _run(options: argparse.Namespace, slower: float = 0.0) -> benches.Result:
+    program = "import sys; from bench.compare import child; child(*map(float, sys.argv[1:]))"
+    words = [str(options.seconds), str(options.threads), str(slower)]
+    done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, check=True, cwd=ROOT)
+    return benches.decode(done.stdout, "child")
+
+
+def _beside_hog(options: argparse.Namespace) -> benches.Result:
+    hog = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        return _run(options)
+    finally:
+        hog.kill()
+        hog.wait()
+
+
+def child(seconds: float, threads: float, slower: float) -> None:
+    """One run; ``slower``: so much longer, the share of its own time."""
+    from agent import config as settings
+    from agent.board import ready_model
+    from agent.config import Config
+
+    changes = {"model.bundle": "demo:", "camera.uri": "demo:", "runtime.num_threads": int(threads)}
+    plan = benches.Plan(seconds=seconds, queries=100, window_s=max(0.25, min(1.0, seconds / 30)))
+
+    def load(config: Config) -> Any:
+        model = ready_model(config)
+        plain, detector = model.detector._invoke, model.detector
+
+        def slowed() -> None:
+            begin = time.perf_counter()
+            plain()
+            # Preprocess and postprocess are a part of the query too: about a quarter of this model's.
+            until = begin + (time.perf_counter() - begin) * (1.0 + slower * 1.3)
+            while time.perf_counter() < until:
+                pass
+
+        if slower:
+            detector._invoke = slowed
+        return model
+
+    result = benches.bench(settings.override(Config(), changes), plan, load)
+    sys.stdout.buffer.write(benches.encode(result))
+
+
+if __name__ == "__main__":
+    main()

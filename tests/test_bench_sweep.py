@@ -1,0 +1,203 @@
+"""Sweeping and tuning: a crash costs one row, the best one is chosen, and the file keeps its comments."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent import config as settings
+from agent.bench import Plan, Result
+from agent.bench.sweep import Row, _options, _row, best, combinations, table
+from agent.bench.tune import BACKUP, edited, tune
+from agent.config import Config
+from agent.errors import ConfigError, StorageError
+from tests.bench_fakes import conditions, make_run
+from tests.cases import edge_agent
+
+QUICK = ("--seconds", 1, "--queries", 20, "--warmup", 0, "--frames", 4)
+
+
+def result(latency_s: float = 0.01, celsius: float | None = 50.0, **seen: Any) -> Result:
+    return make_run(Plan(warmup_s=0.0), lambda _: latency_s, lambda _: conditions(celsius, **seen)).go()
+
+
+def row(threads: int, found: Result | None, error: str = "") -> Row:
+    return Row(settings={"runtime.num_threads": threads}, result=found, error=error)
+
+
+def test_every_combination_is_one_row() -> None:
+    found = combinations(["threads=1,2,4", "delegate=none,edgetpu"], Config())
+    assert len(found) == 6
+    assert {"runtime.num_threads": 4, "runtime.delegate": "edgetpu"} in found
+    assert {"runtime.num_threads": 1, "runtime.delegate": ""} in found
+
+
+@pytest.mark.parametrize(
+    "asked", ["threads", "threads=", "threads=two", "threads=0", "threads=999", "speed=1", "backend=other", "=1"]
+)
+def test_what_cannot_be_swept_is_refused_before_anything_runs(asked: str) -> None:
+    with pytest.raises(ConfigError):
+        combinations([asked], Config())
+    with pytest.raises(ConfigError, match="at most 200"):
+        combinations([f"threads={','.join(map(str, range(1, 65)))}", "model=a,b,c,d"], Config())
+
+
+def test_the_best_is_the_fastest_that_is_valid_and_within_the_limits() -> None:
+    fast = row(4, result(0.010, 80.0))
+    cool = row(2, result(0.012, 60.0))
+    slow = row(1, result(0.020, 50.0))
+    spoilt = row(3, result(0.005, others_cores=1.0))
+    rows = [slow, cool, fast, spoilt, row(8, None, "the process died of SIGSEGV")]
+    assert best(rows) is fast
+    assert best(rows, celsius=70.0) is cool
+    assert best(rows, p99_s=0.011) is fast
+    assert best(rows, p99_s=0.001) is None
+    assert best([row(1, result(0.01, None))], celsius=70.0) is None, "who does not know its heat keeps to no limit"
+    said = table(rows, fast)
+    assert "* num_threads=4" in said
+    assert "died of SIGSEGV" in said
+    assert "not valid: other processes" in said
+
+
+def test_a_crash_a_refusal_and_silence_are_rows() -> None:
+    assert _row({}, -11, b"", b"").error == "the process died of SIGSEGV"
+    assert (
+        _row({}, 75, b"", b"INFO x\nedge-agent: delegate 'edgetpu': not there\n").error
+        == "delegate 'edgetpu': not there"
+    )
+    assert _row({}, 3, b"{}", b"").error == "exit code 3"
+
+
+def test_a_plan_travels_as_options_and_comes_back() -> None:
+    words = _options(Plan(seconds=2.0, queries=7, soak=True, official=True, window_s=0.5))
+    for word in ("--seconds", "2.0", "--queries", "7", "--soak", "--official", "--window", "0.5"):
+        assert word in words
+
+
+@pytest.mark.slow
+def test_a_sweep_measures_each_in_its_own_process_and_tunes_the_file(tmp_path: Path) -> None:
+    config = tmp_path / "agent.toml"
+    config.write_text(
+        '[camera]\nuri = "demo:"\n\n[model]\nbundle = "demo:"\n\n[runtime]  # tried\nnum_threads = 1 # mine\n'
+    )
+    out = tmp_path / "sweep.json"
+    done = edge_agent(
+        "bench",
+        *QUICK,
+        "--config",
+        config,
+        "--sweep",
+        "threads=1,2",
+        "--sweep",
+        "delegate=none,/absent.so",
+        "--out",
+        out,
+    )
+    assert done.returncode in {0, 75}, done.stderr
+    found = json.loads(out.read_text())
+    assert [each["exit_code"] in {0, 75} for each in found["rows"]] == [True] * 4
+    measured = [each for each in found["rows"] if each["result"]]
+    assert [each["settings"]["runtime.num_threads"] for each in measured] == [1, 2]
+    assert [each["result"]["environment"]["runtime"]["num_threads"] for each in measured] == [1, 2]
+    absent = [each for each in found["rows"] if not each["result"]]
+    assert len(absent) == 2
+    assert all("/absent.so" in each["error"] for each in absent)
+    assert "num_threads=2, delegate=none" in done.stdout
+
+
+def test_tune_needs_a_sweep_and_a_file() -> None:
+    assert edge_agent("bench", "--tune").returncode == 2
+
+
+COMMENTED = """\
+# the board at the door
+[camera]
+uri = "usb:0"   # left one
+
+[runtime] # measured
+#num_threads = 1
+num_threads = 2  # all cores
+backend = 'auto'
+# end
+
+[model]
+path = "a # b.tflite"
+"""
+
+
+def test_only_the_lines_concerned_change(tmp_path: Path) -> None:
+    path = tmp_path / "agent.toml"
+    path.write_text(COMMENTED)
+    path.chmod(0o640)
+    backup = tune(path, {"runtime.num_threads": 4, "runtime.backend": "litert", "runtime.delegate": "edgetpu"})
+    assert backup == tmp_path / f"agent.toml{BACKUP}"
+    assert backup.read_text() == COMMENTED
+    assert path.stat().st_mode & 0o777 == 0o640
+    before, after = COMMENTED.splitlines(), path.read_text().splitlines()
+    assert [line for line in after if line not in before] == [
+        'delegate = "edgetpu"',
+        "num_threads = 4  # all cores",
+        'backend = "litert"',
+    ]
+    assert [line for line in before if line not in after] == ["num_threads = 2  # all cores", "backend = 'auto'"]
+    assert settings.load(path).runtime.num_threads == 4
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "runtime = {num_threads = 1}\n",
+        "runtime.num_threads = 1\n",
+        '[model]\npath = """\n[runtime]\nnum_threads = 9\n"""\n',
+        '["runtime"]\nnum_threads = 1\n',
+    ],
+)
+def test_a_layout_that_is_not_foreseen_is_refused_and_stays(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "agent.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"runtime\.num_threads = 4"):
+        tune(path, {"runtime.num_threads": 4})
+    assert path.read_text() == text
+    assert [one.name for one in tmp_path.iterdir()] == ["agent.toml"]
+
+
+def test_a_file_that_is_not_ours_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "agent.toml"
+    path.write_text("")
+    (tmp_path / "link.toml").symlink_to(path)
+    with pytest.raises(StorageError, match="is a link"):
+        tune(tmp_path / "link.toml", {"runtime.num_threads": 4})
+    with pytest.raises(StorageError, match="is no file"):
+        tune(tmp_path / "absent.toml", {"runtime.num_threads": 4})
+    if os.geteuid() != 0:
+        path.chmod(0o400)
+        with pytest.raises(StorageError, match="not ours"):
+            tune(path, {"runtime.num_threads": 4})
+
+
+@given(
+    st.lists(
+        st.sampled_from(["", "# c", "[runtime]", "num_threads = 3", "[model]", "score_threshold = 0.1"]), max_size=8
+    ),
+    st.integers(1, 64),
+)
+def test_whatever_the_file_it_is_right_or_left_alone(lines: list[str], threads: int) -> None:
+    text = "\n".join(lines)
+    try:
+        before = settings.parse(text)
+    except ConfigError:
+        return
+    new = edited(text, {"runtime.num_threads": threads})
+    assert settings.parse(new) == msgspec.structs.replace(
+        before, runtime=msgspec.structs.replace(before.runtime, num_threads=threads)
+    )
+    assert [line for line in text.splitlines() if line.startswith("#")] == [
+        line for line in new.splitlines() if line.startswith("#")
+    ]

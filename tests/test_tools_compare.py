@@ -1,0 +1,164 @@
+"""``edge-tools compare``: its intervals hold what they promise, and what cannot be compared is refused."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.bench import Plan, Result, encode
+from tests.bench_fakes import conditions, make_run, window
+from tools.compare import BETWEEN_RUNS, LEAST_WINDOWS, Floats, block_length, compare, differences, doubts, table
+
+WINDOWS = 60
+BASE = make_run(Plan(warmup_s=0.0), lambda _: 0.01).go()
+
+
+def correlated(rng: np.random.Generator, correlation: float, spread: float, count: int = WINDOWS) -> Floats:
+    """Windows of a board: each like the one before it (a first-order process)."""
+    noise = rng.normal(0.0, spread * math.sqrt(1 - correlation**2), count + 50)
+    values = np.zeros(count + 50)
+    for place in range(1, count + 50):
+        values[place] = correlation * values[place - 1] + noise[place]
+    return values[50:]
+
+
+def a_run(rng: np.random.Generator, correlation: float, factor: float = 1.0) -> Result:
+    """A run of made-up windows, with an offset of its own as every process has."""
+    logs = correlated(rng, correlation, 0.015) + rng.normal(0.0, 0.85 * BETWEEN_RUNS) + math.log(0.1 * factor)
+    tails = correlated(rng, correlation, 0.02)
+    windows = tuple(
+        window(number, math.exp(log), p99_s=1.3 * math.exp(log + tail), samples_per_s=math.exp(-log))
+        for number, (log, tail) in enumerate(zip(logs, tails, strict=True))
+    )
+    return msgspec.structs.replace(BASE, windows=windows)
+
+
+@pytest.mark.parametrize("correlation", [0.4, *(pytest.param(rest, marks=pytest.mark.slow) for rest in (0.0, 0.7))])
+def test_over_pairs_of_identical_runs_the_interval_holds_no_change_and_is_narrow(correlation: float) -> None:
+    rng = np.random.default_rng(2026)
+    pairs = [compare(a_run(rng, correlation), a_run(rng, correlation)) for _ in range(100)]
+    for place, name in enumerate(("p50", "p90", "p99", "time per frame")):
+        found = [pair[place] for pair in pairs]
+        assert {each.metric for each in found} == {name}
+        assert sum(each.low <= 1.0 <= each.high for each in found) >= 90, name
+        assert sum(each.high - each.low <= 0.05 for each in found) >= (90 if name != "p99" else 50), name
+
+
+@pytest.mark.parametrize("correlation", [0.4, *(pytest.param(rest, marks=pytest.mark.slow) for rest in (0.0, 0.7))])
+def test_a_slow_down_of_a_tenth_is_found(correlation: float) -> None:
+    rng = np.random.default_rng(7)
+    pairs = [compare(a_run(rng, correlation), a_run(rng, correlation, 1.1)) for _ in range(20)]
+    assert sum(pair[0].word == "slower" for pair in pairs) >= 18
+    assert sum(pair[3].word == "slower" for pair in pairs) >= 18
+    back = [compare(a_run(rng, correlation, 1.1), a_run(rng, correlation)) for _ in range(20)]
+    assert sum(pair[0].word == "faster" for pair in back) >= 18
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.floats(0.5, 2.0), st.integers(0, 1000))
+def test_swapping_the_two_turns_the_ratio_over_and_scaling_both_changes_nothing(factor: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    one, other = a_run(rng, 0.3), a_run(rng, 0.3, factor)
+    there, back = compare(one, other)[0], compare(other, one)[0]
+    assert there.ratio * back.ratio == pytest.approx(1.0)
+    assert there.low <= there.ratio <= there.high
+    assert there.low * back.high == pytest.approx(1.0, abs=0.01)
+    assert compare(one, other) == compare(one, other), "the same files give the same answer"
+
+
+def test_windows_that_hang_together_are_taken_in_longer_blocks() -> None:
+    rng = np.random.default_rng(3)
+    lengths = [block_length(correlated(rng, correlation, 1.0, 2000)) for correlation in (0.0, 0.3, 0.8)]
+    assert lengths == sorted(lengths)
+    assert lengths[0] < 4
+    assert lengths[2] > 15
+    assert block_length(np.ones(60)) == 1.0
+
+
+def test_a_board_that_drifts_has_a_wider_interval_than_one_that_does_not() -> None:
+    rng = np.random.default_rng(4)
+    calm = compare(a_run(rng, 0.0), a_run(rng, 0.0))[0]
+    slow = compare(a_run(rng, 0.85), a_run(rng, 0.85))[0]
+    assert slow.high - slow.low > calm.high - calm.low
+
+
+def test_too_few_windows_say_nothing() -> None:
+    one = a_run(np.random.default_rng(1), 0.0)
+    few = msgspec.structs.replace(one, windows=one.windows[: LEAST_WINDOWS - 1])
+    with pytest.raises(ValueError, match="B has 19 windows"):
+        compare(one, few)
+
+
+def test_of_a_soak_the_second_half_counts() -> None:
+    rng = np.random.default_rng(1)
+    one, other = a_run(rng, 0.0), a_run(rng, 0.0)
+    cold = (
+        tuple(msgspec.structs.replace(each, p50_s=each.p50_s / 2) for each in other.windows[:20]) + other.windows[20:]
+    )
+    plan = Plan(soak=True)
+    one, other = (
+        msgspec.structs.replace(each, plan=plan) for each in (one, msgspec.structs.replace(other, windows=cold))
+    )
+    assert compare(one, other)[0].word == "same"
+
+
+def test_an_interval_that_is_wide_cannot_tell() -> None:
+    rng = np.random.default_rng(1)
+    one, other = a_run(rng, 0.0), a_run(rng, 0.0)
+    assert compare(one, other)[0].word == "same"
+    wide = compare(one, other, between_runs=0.05)[0]
+    assert wide.word == "cannot tell"
+    assert "cannot tell" in table([wide])
+
+
+def changed(result: Result, **parts: object) -> Result:
+    return msgspec.structs.replace(result, environment=msgspec.structs.replace(result.environment, **parts))
+
+
+def test_what_measures_something_else_is_told() -> None:
+    one = make_run(Plan(warmup_s=0.0), lambda _: 0.01).go()
+    env = one.environment
+    assert differences(one, one) == []
+    assert differences(one, changed(one, agent="9", board=msgspec.structs.replace(env, agent="x").board)) == []
+    model = changed(one, model=msgspec.structs.replace(env.model, sha256="cd" * 32))
+    source = changed(one, source=msgspec.structs.replace(env.source, uri="other.mp4"))
+    scenario = msgspec.structs.replace(one, plan=Plan(scenario="offline"))
+    for other, word in ((model, "model"), (source, "frames"), (scenario, "scenario")):
+        assert [word in said for said in differences(one, other)] == [True]
+
+
+def edge_tools(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", "from tools.cli import main; main()", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_the_command_refuses_what_is_not_to_be_believed_unless_told(tmp_path: Path) -> None:
+    good = make_run(Plan(warmup_s=0.0), lambda _: 0.01).go()
+    hog = make_run(Plan(warmup_s=0.0), lambda _: 0.01, lambda _: conditions(others_cores=1.0)).go()
+    assert doubts(good, hog)
+    (tmp_path / "a.json").write_bytes(encode(good))
+    (tmp_path / "b.json").write_bytes(encode(hog))
+    (tmp_path / "c.json").write_bytes(b"{}")
+    refused = edge_tools("compare", tmp_path / "a.json", tmp_path / "b.json")
+    assert refused.returncode == 2
+    assert refused.stderr.count("\n") == 1
+    assert "B is not valid: other processes" in refused.stderr
+    done = edge_tools("compare", tmp_path / "a.json", tmp_path / "b.json", "--anyway")
+    assert done.returncode == 0, done.stderr
+    assert "mind: B is not valid" in done.stderr
+    assert "same" in done.stdout
+    assert edge_tools("compare", tmp_path / "a.json", tmp_path / "c.json").returncode == 74
+    assert edge_tools("compare", tmp_path / "a.json", tmp_path / "absent").returncode == 74
