@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 STAGES = {"camera", "preprocess", "infer", "postprocess", "measure", "drift", "sample", "publish"}
 LEVELS = [
     {"errors", "records"},
-    {"config"},
+    {"config", "matching"},
     STAGES | {"model"},
     {"pipeline"},
     {"bundle", "recalibrate", "bench", "annotate", "embedded"},

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.recalibrate.agreement import Agreement, agree, overlap
+from agent.matching import iou
+from agent.recalibrate.agreement import Agreement, agree
 from agent.recalibrate.application import judge
 from agent.recalibrate.blocks import LEAST_BLOCKS, Interval, interval, split
 from agent.recalibrate.proof import Answer, Proof, compare
@@ -66,7 +67,7 @@ def test_errors_of_score_and_box_are_those_of_the_pairs() -> None:
 
 def test_overlap_of_known_boxes() -> None:
     boxes = np.array([[0, 0, 2, 2], [1, 1, 3, 3], [5, 5, 5, 5]], np.float32)
-    np.testing.assert_allclose(overlap(boxes, boxes), [[1, 1 / 7, 0], [1 / 7, 1, 0], [0, 0, 0]], rtol=1e-6)
+    np.testing.assert_allclose(iou(boxes, boxes), [[1, 1 / 7, 0], [1 / 7, 1, 0], [0, 0, 0]], rtol=1e-6)
 
 
 @given(st.integers(10, 200), st.integers(1, 5))

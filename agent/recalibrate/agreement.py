@@ -1,7 +1,6 @@
 """How well one model's detections agree with another's, frame by frame. Pure.
 
-Matched greedily: the reference's objects best first, each to the overlapping one of its class with the highest IoU, at
-least :data:`LEAST_IOU`. The figure of merit is panoptic quality over boxes (Kirillov et al., 2019, arXiv 1801.00868):
+The figure of merit is panoptic quality over boxes (Kirillov et al., 2019, arXiv 1801.00868):
 sum of IoU / (matched + half of the missed + half of the extra), 1.0 where both say exactly the same.
 """
 
@@ -11,9 +10,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from agent.records import Detections, FloatArray
-
-LEAST_IOU = 0.5
+from agent.matching import pairs
+from agent.records import Detections
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,39 +69,15 @@ def agree(reference: Detections, found: Detections) -> Agreement:
     >>> agree(box, box).quality, agree(box, Detections.empty()).missed
     (1.0, 1)
     """
-    pairs = _pairs(reference, found)
-    score = [abs(float(reference.confidence[one] - found.confidence[other])) for one, other, _ in pairs]
-    box = [float(np.abs(reference.xyxy[one] - found.xyxy[other]).mean()) for one, other, _ in pairs]
+    matched = pairs(reference.xyxy, found.xyxy, np.equal.outer(reference.class_id, found.class_id))
+    score = [abs(float(reference.confidence[one] - found.confidence[other])) for one, other, _ in matched]
+    box = [float(np.abs(reference.xyxy[one] - found.xyxy[other]).mean()) for one, other, _ in matched]
     return Agreement(
         reference=len(reference),
         found=len(found),
-        matched=len(pairs),
-        iou=sum(overlap for *_, overlap in pairs),
+        matched=len(matched),
+        iou=sum(overlap for *_, overlap in matched),
         score_error=sum(score),
         worst_score_error=max(score, default=0.0),
         box_error_px=sum(box),
     )
-
-
-def _pairs(reference: Detections, found: Detections) -> list[tuple[int, int, float]]:
-    if not len(reference) or not len(found):
-        return []
-    overlaps = overlap(reference.xyxy, found.xyxy)
-    overlaps[reference.class_id[:, None] != found.class_id[None, :]] = 0.0
-    pairs = []
-    for one in np.argsort(-reference.confidence, kind="stable"):
-        other = int(overlaps[one].argmax())
-        if overlaps[one, other] >= LEAST_IOU:
-            pairs.append((int(one), other, float(overlaps[one, other])))
-            overlaps[:, other] = 0.0
-    return pairs
-
-
-def overlap(one: FloatArray, other: FloatArray) -> FloatArray:
-    """Intersection over union of each box of (n, 4) with each of (m, 4), xyxy: float32 (n, m)."""
-    low = np.maximum(one[:, None, :2], other[None, :, :2])
-    high = np.minimum(one[:, None, 2:], other[None, :, 2:])
-    both = np.prod(np.maximum(high - low, 0.0), axis=2)
-    areas = [np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0.0), axis=1) for boxes in (one, other)]
-    union = areas[0][:, None] + areas[1][None, :] - both
-    return np.asarray(np.where(union > 0, both / np.maximum(union, 1e-9), 0.0), np.float32)

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from agent.matching import iou
 from agent.records import Detections, FloatArray, IntArray
 
 Reals = npt.NDArray[np.floating[Any]]
@@ -96,22 +97,13 @@ def judge(found: Sequence[Detections], truth: Sequence[Detections] | None, iou_t
 
 
 def _false(found: Detections, truth: Detections, iou_threshold: float) -> npt.NDArray[np.bool_]:
-    overlap = _iou(found.xyxy, truth.xyxy) * (found.class_id[:, None] == truth.class_id)
+    overlap = iou(found.xyxy, truth.xyxy) * (found.class_id[:, None] == truth.class_id)
     is_false = np.ones(len(found), bool)
     for number in np.argsort(-found.confidence, kind="stable"):
         if len(truth) and overlap[number].max() >= iou_threshold:
             is_false[number] = False
             overlap[:, int(overlap[number].argmax())] = 0.0
     return is_false
-
-
-def _iou(one: FloatArray, other: FloatArray) -> Reals:
-    """Of each pair, (n, m)."""
-    low = np.maximum(one[:, None, :2], other[None, :, :2])
-    high = np.minimum(one[:, None, 2:], other[None, :, 2:])
-    common = np.maximum(high - low, 0.0).prod(axis=2)
-    areas = [np.maximum(boxes[:, 2:] - boxes[:, :2], 0.0).prod(axis=1) for boxes in (one, other)]
-    return np.asarray(common / np.maximum(areas[0][:, None] + areas[1] - common, 1e-9), np.float64)
 
 
 def refit(
