@@ -6,8 +6,8 @@ import sys
 from collections.abc import Callable
 
 from bench import compare, governor, litert, memory, parity, publish, render, sensors, start, street
+from bench.recalibrate import coco, light
 from bench.recalibrate import demo as recalibrate
-from bench.recalibrate import light
 
 BENCHES: dict[str, Callable[[list[str]], None]] = {
     "street": street.main,
@@ -23,6 +23,7 @@ BENCHES: dict[str, Callable[[list[str]], None]] = {
     "governor": governor.main,
     "recalibrate": recalibrate.main,
     "light": light.main,
+    "recalibrate-coco": coco.main,
 }
 SHORT = ("street", "start", "memory")
 """What ``make bench`` runs; ``growth`` takes ten minutes, ``compare`` forty."""

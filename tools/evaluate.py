@@ -50,7 +50,7 @@ def evaluate(config: Config, annotations: Path, images: Path) -> Score:
     """
     truth = load_annotations(annotations)
     model = ready_model(settings.override(config, {"model.score_threshold": 0.0}))
-    found = list(_detections(model, truth, images))
+    found = list(detections(model, truth, images))
     mean_ap, ap50 = average_precision(annotations, found)
     return Score(mean_ap, ap50, len(truth["images"]), len(found))
 
@@ -94,7 +94,13 @@ def average_precision(annotations: Path, found: list[dict[str, Any]]) -> tuple[f
     return float(judge.stats[0]), float(judge.stats[1])
 
 
-def _detections(model: Model, truth: dict[str, Any], images: Path) -> Iterator[dict[str, Any]]:
+def detections(model: Model, truth: dict[str, Any], images: Path) -> Iterator[dict[str, Any]]:
+    """What a model finds on annotated pictures, as COCO wants it.
+
+    Raises:
+        ModelError: none of its labels is a category.
+        CameraError: a picture cannot be read.
+    """
     categories = {item["name"]: item["id"] for item in truth["categories"]}
     known = {number: categories[name] for number, name in model.labels.names.items() if name in categories}
     if not known:
