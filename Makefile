@@ -6,6 +6,8 @@ TFLITE := .venv-tflite
 BOTH := .venv-both
 TRAIN := .venv-train
 OUT ?= build/demo-model
+# A file of tests stays on one core: what its tests share is made once.
+PYTEST := pytest -q -n auto --dist loadfile
 BIN := $(VENV)/bin
 PIP := -m pip install --disable-pip-version-check --quiet
 LOCK := $(BIN)/uv pip compile --quiet --generate-hashes --no-header --universal
@@ -40,13 +42,13 @@ packages:  ## system packages that the tests need (root or sudo)
 test: setup lint test-unit test-tflite test-both test-wheel  ## everything but the long lanes
 
 test-unit: setup packages  ## every test of the default runtime, real broker and cameras included
-	$(BIN)/python -m pytest -q -m "not system and not slow"
+	$(BIN)/python -m $(PYTEST) -m "not system and not slow"
 
 test-tflite: packages $(TFLITE)/.done  ## the model's street on tflite-runtime, in its own environment
-	$(TFLITE)/bin/python -m pytest -q -m "not system and not broker" $(RUNTIME_TESTS)
+	$(TFLITE)/bin/python -m $(PYTEST) -m "not system and not broker and not slow" $(RUNTIME_TESTS)
 
 test-both: packages $(BOTH)/.done  ## both runtimes side by side: parity
-	$(BOTH)/bin/python -m pytest -q tests/test_parity.py tests/test_infer_backend.py tests/test_coco_map.py tests/test_model_golden.py tests/test_recalibrate_probe.py
+	$(BOTH)/bin/python -m $(PYTEST) tests/test_parity.py tests/test_infer_backend.py tests/test_coco_map.py tests/test_model_golden.py tests/test_recalibrate_probe.py
 
 RUNTIME_TESTS := $(wildcard tests/test_infer*.py tests/test_model*.py tests/test_pre*.py tests/test_post*.py tests/test_coco*.py tests/test_cli*.py tests/test_service*.py tests/test_embedded.py \
   tests/test_demo_bundle.py)

@@ -97,7 +97,7 @@ def with_outputs(coco: Case, order: tuple[int, ...], path: Path) -> Path:
     """The COCO SSD with its graph's outputs in another order, as a TF2 converter writes them."""
     data = bytearray(coco.path.read_bytes())
     graph = Graph(mapped(coco.path))
-    start, count = graph._subgraph._vector(2, 4)
+    start, count = graph.subgraph._vector(2, 4)
     indices = struct.unpack_from(f"<{count}i", data, start)
     struct.pack_into(f"<{count}i", data, start, *(indices[place] for place in order))
     path.write_bytes(data)
