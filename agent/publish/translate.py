@@ -90,14 +90,15 @@ def reply(stamp: Stamp, answer: Answer) -> contract.Reply:
 def command(topic: str, body: bytes) -> Command | None:
     """A request that came in, ``.../cmd/{op}/{id}``; None when nobody could be answered: its words are no names.
 
+    None for an empty payload too: so a retained request is cleared, and nobody asks for anything by it.
     A payload that is none comes as a command whose ``args`` are ``None``: it is to be rejected, by name.
     """
     words = topic.split("/")
     op, request_id = words[-2:]
     to_all = words[3:4] == [TO_ALL]
-    if not (is_ident(op) and is_ident(request_id)):
+    if not body or not (is_ident(op) and is_ident(request_id)):
         return None
-    request = _inbound(body or b"{}", contract.Request, MAX_REQUEST_BYTES)
+    request = _inbound(body, contract.Request, MAX_REQUEST_BYTES)
     if request is None:
         return Command(op, request_id, args=None, to_all=to_all)
     return Command(op, request_id, request.exp, request.args, to_all, request.spread_s)
