@@ -144,6 +144,22 @@ def test_to_clear_a_retained_request_is_to_ask_for_nothing() -> None:
     assert (board.done, board.desk.said) == ([], [])
 
 
+def test_a_retained_request_is_not_carried_out_and_that_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    board = Board()
+    for number in range(3):
+        board.take(f"edge/v1/home/cam1/cmd/restart/{number}", b"{}", retained=True)
+    assert board.done == []
+    assert [record.message for record in caplog.records if "retained" in record.message] == [
+        "edge/v1/home/cam1/cmd/restart/0: a retained request is not carried out: send it without the retain flag"
+    ]
+
+
+def test_the_mark_of_retained_is_asked_for_on_requests_and_not_on_our_own_topics() -> None:
+    marked = Board().link.marked
+    assert {"edge/v1/home/cam1/cmd/+/+", "edge/v1/home/$all/cmd/+/+"} <= set(marked)
+    assert not {"edge/v1/home/cam1/state", "edge/v1/home/cam1/a/+"} & set(marked), "what we say comes back there"
+
+
 def test_rubbish_on_our_own_state_is_repaired_not_fallen_over() -> None:
     for body in (DEEP, b'{"x":' + b"[" * 60_000, b'{"x":"\xff"}', b"\xff"):
         board = Board()

@@ -100,6 +100,7 @@ class Session:
         self._bytes_out: Counter[str] = Counter()
         self._stale_alarms: set[str] = set()
         self._was_synced = stamper.is_synced
+        self._is_retained_said = False
 
     def take_in(self, inbox: Inbox) -> None:
         """Takes in what was handed over so far, and counts what was lost on the way."""
@@ -148,7 +149,8 @@ class Session:
         # what we said ourselves must not be kept for us while we are away: it would come as if somebody else said it
         also = [self._home.status_topic] if self._home else []
         link.subscribe([self._names.topic("state"), self._names.topic("a/+"), *also], qos=0)
-        link.subscribe([self._names.topic("cmd/+/+"), self._names.topic("desired"), f"{self._names.to_all}cmd/+/+"])
+        requests = [self._names.topic("cmd/+/+"), f"{self._names.to_all}cmd/+/+"]
+        link.subscribe([*requests, self._names.topic("desired")], as_published=True)
         self.pump(link)
 
     def end(self) -> None:
@@ -330,9 +332,16 @@ class Session:
 
     def _take_command(self, event: Received) -> None:
         # Retained, it would be carried out again at every connection; without an id, nobody could be answered.
-        command = None if event.retained else translate.command(event.topic, event.body)
-        if command is not None and self._on_command is not None:
+        command = translate.command(event.topic, event.body)
+        if command is not None and event.retained:
+            self._say_retained(event.topic)
+        elif command is not None and self._on_command is not None:
             self._on_command(command)
+
+    def _say_retained(self, topic: str) -> None:
+        if not self._is_retained_said:
+            self._is_retained_said = True
+            log.warning("%s: a retained request is not carried out: send it without the retain flag", topic)
 
     def _on_state(self, body: bytes) -> None:
         finding = self._watch.look(body, self._cards.state_name)
