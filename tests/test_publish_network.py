@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.publish import contract
+from agent.publish.home_assistant import Announcer, HomePlan
 from agent.publish.inbox import AlarmChange, Happening, StateChange
 from agent.publish.link import Accepted, Acked, Closed, Received, Refused, Subscribed
-from agent.publish.topics import decode
+from agent.publish.topics import Names, decode
+from agent.records import Standing
 from tests.publish_fakes import WALL_S, Link, Rig, board_reading, health, identity, perf_report, sighting
 
 P = "edge/v1/home/cam1"
@@ -357,6 +359,30 @@ def test_a_lost_that_the_broker_shows_is_repaired() -> None:
     rig.link.coming.append(Received(f"{P}/state", lost(1)))
     rig.steps(4)
     assert states(rig.link) == ["online", "online"]
+
+
+def test_who_is_taken_off_the_broker_says_everything_again() -> None:
+    plan = HomePlan("homeassistant", 60.0)
+    rig = connected(Rig(home=lambda clock: Announcer(Names("home", "cam1"), plan, clock, random.Random(1))))
+    rig.inbox.put_notice(identity())
+    rig.inbox.put_window(health())
+    rig.inbox.put_notice(Standing(0, 0, "idle"))
+    rig.inbox.put_notice(raised("thermal"))
+    rig.steps(4)
+    before = len(rig.link.sent)
+    rig.link.coming.append(Received(f"{P}/state", b""))
+    rig.steps(2)
+    assert len(rig.link.sent) == before, "whoever empties our topics may not be through"
+    rig.clock.now_s += 2.0
+    rig.steps(6)
+    again = {sent.topic for sent in rig.link.sent[before:]}
+    assert again >= {f"{P}/{below}" for below in ("state", "birth", "health", "reported", "a/thermal")}
+    assert "homeassistant/device/edge-home-cam1/config" in again
+    count = len(rig.link.sent)
+    rig.clock.now_s += 10.0
+    rig.link.coming.append(Received(f"{P}/state", lost(1)))
+    rig.steps(6)
+    assert [sent.topic for sent in rig.link.sent[count:]] == [f"{P}/state"], "once is enough"
 
 
 def test_repairs_are_paced() -> None:

@@ -8,7 +8,7 @@ import msgspec
 
 from agent.publish.contract import State, StateName
 
-Finding = Literal["fine", "wrong", "rival"]
+Finding = Literal["fine", "wrong", "gone", "rival"]
 
 
 class SelfWatch:
@@ -24,7 +24,12 @@ class SelfWatch:
         self._was_shown = True
 
     def look(self, body: bytes, claimed: StateName) -> Finding:
-        """What a message on our state topic means: ``wrong`` is to be repaired, ``rival`` to be reported."""
+        """What a message on our state topic means: ``wrong`` is to be repaired, ``rival`` to be reported.
+
+        ``gone``: somebody takes us off the broker, and everything is to be said again.
+        """
+        if not body:
+            return "gone"
         try:
             state = msgspec.json.decode(body, type=State)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

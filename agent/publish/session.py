@@ -38,6 +38,9 @@ ACK_DEADLINE_S = 15.0
 REPAIR_PAUSE_S = 5.0
 """Between two repairs of our state: who else writes there must not make us write for ever."""
 
+GONE_PAUSE_S = 2.0
+"""Whoever takes us off the broker empties one topic after the other, and may not be through with it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Flight:
@@ -101,6 +104,7 @@ class Session:
         self._stale_alarms: set[str] = set()
         self._was_synced = stamper.is_synced
         self._is_retained_said = False
+        self._is_gone = False
 
     def take_in(self, inbox: Inbox) -> None:
         """Takes in what was handed over so far, and counts what was lost on the way."""
@@ -149,14 +153,15 @@ class Session:
         # what we said ourselves must not be kept for us while we are away: it would come as if somebody else said it
         also = [self._home.status_topic] if self._home else []
         link.subscribe([self._names.topic("state"), self._names.topic("a/+"), *also], qos=0)
-        requests = [self._names.topic("cmd/+/+"), f"{self._names.to_all}cmd/+/+"]
-        link.subscribe([*requests, self._names.topic("desired")], as_published=True)
+        asked = [self._names.topic("cmd/+/+"), self._names.topic("desired"), f"{self._names.to_all}cmd/+/+"]
+        link.subscribe(asked, as_published=True)
         self.pump(link)
 
     def end(self) -> None:
         """The connection is gone: what was not acknowledged waits again."""
         self._limits = None
         self._repair_from_s = None
+        self._is_gone = False  # a new connection says everything anyway
         self._flights.clear()
         self._spool.outbox.requeue()
 
@@ -347,11 +352,17 @@ class Session:
         finding = self._watch.look(body, self._cards.state_name)
         if finding == "rival":
             self.on_rival()
+        self._is_gone |= finding == "gone"
         if finding != "fine" and self.is_state_said():
-            self._repair_from_s = max(self._clock(), self._repaired_s + REPAIR_PAUSE_S)
+            wait_s = GONE_PAUSE_S if self._is_gone else 0.0
+            self._repair_from_s = max(self._clock() + wait_s, self._repaired_s + REPAIR_PAUSE_S)
 
     def _repair(self) -> None:
         if self._repair_from_s is not None and self._clock() >= self._repair_from_s:
             self._repair_from_s = None
             self._repaired_s = self._clock()
-            self._cards.say_again("state")
+            if self._is_gone:
+                self._is_gone = False
+                self._cards.all_due()
+            else:
+                self._cards.say_again("state")
