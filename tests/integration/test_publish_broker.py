@@ -257,6 +257,30 @@ def test_bad_password_is_named_and_not_logged(
     assert caplog.text.count("refuses") == 1
 
 
+@pytest.mark.parametrize(
+    ("rules", "unread"),
+    [
+        (f"topic write {P}/#", f"{P}/a/#"),
+        (f"topic write {P}/#\ntopic read {P}/a/+\ntopic read {P}/state", f"{P}/cmd/#"),
+        (f"topic readwrite {P}/#", ""),
+        (f"topic write {P}/a/+\ntopic write {P}/e/+\ntopic read {P}/#", ""),
+    ],
+    ids=["nothing", "no commands", "all", "not asking itself"],
+)
+def test_access_rules_that_let_us_not_read_are_named_by_check(
+    brokers: Brokers, tmp_path: Path, rules: str, unread: str
+) -> None:
+    acl = tmp_path / "acl"
+    acl.write_text(f"user board\n{rules}\n")
+    broker = brokers(*passwords(tmp_path / "secrets"), f"acl_file {acl}")
+    config = to(broker, username="board", password_file=str(tmp_path / "secrets" / "right"))
+    if not unread:
+        assert "takes our messages" in check(config, site="home", device="cam1")
+        return
+    with pytest.raises(BrokerError, match=f"does not let user 'board' read {unread}: commands and what is desired"):
+        check(config, site="home", device="cam1")
+
+
 def test_access_rules_are_named_by_check_and_counted_by_the_agent(
     brokers: Brokers, publishers: Publishers, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
