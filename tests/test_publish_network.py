@@ -433,6 +433,21 @@ def test_a_second_board_with_our_name_is_noticed_and_said_once(sign: str, caplog
     assert len(said) == 1
 
 
+def test_a_rival_is_told_to_the_fleet_with_both_starts_and_not_each_time() -> None:
+    rig = connected(Rig())
+    rig.link.coming.append(Closed("Session taken over", taken_over=True))
+    rig.run_until(lambda: len(rig.dialled) == 2 and rig.network.status.connected)
+    for conn in (5, 6, 7):
+        rig.link.coming.append(Received(f"{P}/state", lost(conn, "other", "online")))
+        rig.steps(4)
+    told = [sent.payload.data for link in rig.dialled for sent in link.on("e/rival")]  # type: ignore[attr-defined]
+    assert told == [{"boot": "b007"}, {"boot": "b007", "other": "other"}]
+    rig.clock.now_s += 3600.0
+    rig.link.coming.append(Received(f"{P}/state", lost(8, "third", "online")))
+    rig.steps(4)
+    assert rig.link.on("e/rival")[-1].payload.data["other"] == "third"  # type: ignore[attr-defined]
+
+
 # ---- dialling
 
 

@@ -12,9 +12,14 @@ Finding = Literal["fine", "wrong", "gone", "rival"]
 
 
 class SelfWatch:
-    """Fed with every message on our own ``state`` topic."""
+    """Fed with every message on our own ``state`` topic.
+
+    Attributes:
+        rival: the start of the agent that spoke last under our name; empty when none did.
+    """
 
     def __init__(self, boot: str) -> None:
+        self.rival = ""
         self._boot = boot
         self._was_shown = False
         self._elders: dict[str, int] = {}
@@ -42,4 +47,6 @@ class SelfWatch:
         # what we knew already is the last will of our former life, come late; news is somebody who connects as we do
         is_news = state.conn > self._elders.get(state.boot, -1)
         self._elders[state.boot] = max(state.conn, self._elders.get(state.boot, 0))
+        if is_news:
+            self.rival = state.boot[:64]
         return "rival" if is_news else "wrong"

@@ -41,6 +41,9 @@ REPAIR_PAUSE_S = 5.0
 GONE_PAUSE_S = 2.0
 """Whoever takes us off the broker empties one topic after the other, and may not be through with it."""
 
+RIVAL_PAUSE_S = 3600.0
+"""Between two events that tell of another client under our name: the two may throw each other out for days."""
+
 
 @dataclass(frozen=True, slots=True)
 class Flight:
@@ -105,6 +108,7 @@ class Session:
         self._was_synced = stamper.is_synced
         self._is_retained_said = False
         self._is_gone = False
+        self._rival, self._rival_from_s = "", -math.inf
 
     def take_in(self, inbox: Inbox) -> None:
         """Takes in what was handed over so far, and counts what was lost on the way."""
@@ -188,9 +192,13 @@ class Session:
                     "the broker lets us not read our own topics%s (%s): it may keep a stale state", also, event.refusal
                 )
 
-    def on_rival(self) -> None:
-        """Somebody else connects as this device."""
+    def on_rival(self, other: str = "") -> None:
+        """Somebody else connects as this device; ``other`` is that start of an agent, where it is known."""
         self.rivals += 1
+        if self._clock() >= self._rival_from_s or (other and not self._rival):
+            self._rival, self._rival_from_s = other or self._rival, self._clock() + RIVAL_PAUSE_S
+            data = {"boot": self._stamper.boot} | ({"other": other} if other else {})
+            self._intake.take(Happening("rival", data, self._clock()))
         if self.rivals == 1:
             log.error(
                 "another client connects as %s: do two boards share device.site and device.id?", self._names.client_id
@@ -351,7 +359,7 @@ class Session:
     def _on_state(self, body: bytes) -> None:
         finding = self._watch.look(body, self._cards.state_name)
         if finding == "rival":
-            self.on_rival()
+            self.on_rival(self._watch.rival)
         self._is_gone |= finding == "gone"
         if finding != "fine" and self.is_state_said():
             wait_s = GONE_PAUSE_S if self._is_gone else 0.0
