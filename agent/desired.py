@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from agent.config import Config, not_live, overlaid
+from agent.config import Config, overlaid, why_not_live
 from agent.errors import ConfigError
 from agent.records import Desired, Standing
 
@@ -89,9 +89,10 @@ class Overlay:
             self._judge(desired)
 
     def _judge(self, desired: Desired) -> None:
-        strange = [*desired.unsupported, *not_live(desired.config)]
+        parts = f"not supported yet: {', '.join(desired.unsupported)}" if desired.unsupported else ""
+        strange = parts or why_not_live(desired.config)
         if strange:
-            self._refuse("unsupported", f"cannot be changed from afar: {', '.join(strange)}")
+            self._refuse("unsupported", strange)
             return
         try:
             config = overlaid(self._base, desired.config)

@@ -100,6 +100,7 @@ class Link:
     sent: list[Sent] = field(default_factory=list)
     topics: list[str] = field(default_factory=list)
     asked_qos: dict[str, int] = field(default_factory=dict)
+    marked: list[str] = field(default_factory=list)
     keeps: bool = False
     coming: list[LinkEvent] = field(default_factory=list)
     end: str = ""
@@ -123,8 +124,9 @@ class Link:
             self.coming.append(Acked(mid))
         return mid
 
-    def subscribe(self, topics: list[str], qos: int = 1) -> None:
+    def subscribe(self, topics: list[str], qos: int = 1, *, as_published: bool = False) -> None:
         self.asked_qos |= dict.fromkeys(topics, qos)
+        self.marked += topics if as_published else []
         self.topics += topics
 
     def close(self) -> None:

@@ -44,6 +44,7 @@ from agent.commands.desk import MOST_SPREAD
 from agent.commands.diag import MOST_BYTES
 from agent.commands.ledger import FILE_NAME, MOST_ROWS
 from agent.errors import CameraError
+from agent.publish import translate
 from agent.records import Answer, Command, Detections, Frame, FrameResult, Labels, StageTimes
 from tests.publish_fakes import Clock
 from tests.servers.mosquitto import wait_until
@@ -143,7 +144,8 @@ def result() -> FrameResult:
     ("command", "status", "code"),
     [
         (Command("shell", "1", args={"line": "id"}), "rejected", "unsupported"),
-        (Command("snapshot", "1", args=None), "rejected", "bad-args"),
+        (Command("snapshot", "1", problem="it is no JSON"), "rejected", "bad-args"),
+        (Command("snapshot", "1", spread_s=60.0), "rejected", "bad-args"),
         (Command("snapshot", "1", args={"size": 3}), "rejected", "bad-args"),
         (Command("loglevel", "1", args={}), "rejected", "bad-args"),
         (Command("loglevel", "1", args={"level": "trace"}), "rejected", "bad-args"),
@@ -157,6 +159,46 @@ def test_what_cannot_be_done_is_answered_at_once(command: Command, status: str, 
     desk.commands.take(command)
     assert [(a.status, a.code, a.command) for a in desk.said] == [(status, code, command)]
     assert desk.said[0].message
+
+
+@pytest.mark.parametrize(
+    ("op", "args", "words"),
+    [
+        ("loglevel", {"level": "loud"}, "args: level: 'loud' is none of debug, error, info, warning"),
+        ("loglevel", {"levl": "info"}, "args: unknown field 'levl'; did you mean 'level'?"),
+        ("loglevel", {}, "args: 'level' is missing"),
+        ("snapshot", {"size": 3}, "args: unknown field 'size'; known: none"),
+        ("loglevel", {"level": "info", "for_s": "long"}, "args: for_s: expected number, got text"),
+        ("bench", {"scenario": "quick"}, "args: scenario: 'quick' is none of "),
+    ],
+)
+def test_what_is_wrong_with_the_arguments_is_said_by_name(op: str, args: dict[str, Any], words: str) -> None:
+    desk = Desk()
+    desk.commands.take(Command(op, "1", args=args))
+    assert desk.said[0].message.startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"garbage", "it is no JSON"),
+        (b"\xff", "it is no JSON"),
+        (b"[]", "it is no JSON object"),
+        (b'{"exp": "soon"}', "exp: expected number, got text"),
+        (b'{"expires": 5}', "unknown field 'expires'; did you mean 'exp'?"),
+        (b'{"arg": {}}', "unknown field 'arg'; did you mean 'args'?"),
+        (b"{}" + b" " * 20_000, "it has 20002 bytes; at most 16384 are read"),
+        (b'{"args":' * 6000, "it has 48000 bytes; at most 16384 are read"),
+        (b"[" * 16_000, "it is no JSON object"),
+        (b'{"args":{"x":' + b"[" * 16_000, "it is nested too deep"),
+    ],
+)
+def test_what_is_no_request_is_refused_with_its_own_reason(body: bytes, words: str) -> None:
+    command = translate.command("edge/v1/home/cam1/cmd/restart/1", body)
+    assert command is not None
+    desk = Desk()
+    desk.commands.take(command)
+    assert [(a.status, a.code, a.message) for a in desk.said] == [("rejected", "bad-args", f"the request: {words}")]
 
 
 def test_a_request_that_waited_past_its_time_is_not_begun() -> None:

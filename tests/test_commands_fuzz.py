@@ -70,7 +70,7 @@ def is_allowed(topic: str, body: bytes, retained: bool) -> bool:
     if found is None or retained or found[2] not in ARGUMENTS or len(body) > 16 * 1024:
         return False
     try:
-        request = json.loads(body or b"{}")
+        request = json.loads(body)
     except (ValueError, RecursionError):
         return False
     return REQUEST.is_valid(request) and ARGUMENTS[found[2]].is_valid(request.get("args", {}))
@@ -123,7 +123,7 @@ def test_whatever_comes_in_is_refused_with_a_reason_or_ignored_by_rule(topic: st
         assert said[0].message
     else:
         found = re.fullmatch(r"edge/v1/home/cam1/cmd/[a-z0-9-]{1,64}/[a-z0-9-]{1,64}", topic)
-        assert found is None or retained, "a request to this board is answered"
+        assert found is None or retained or not body, "a request to this board is answered"
 
 
 def test_a_fair_request_does_get_through() -> None:
@@ -134,6 +134,30 @@ def test_a_fair_request_does_get_through() -> None:
     board.take("edge/v1/home/cam1/cmd/rebirth/4", b"{}", retained=True)
     board.take("edge/v1/home/cam1/cmd/x/rebirth/5", b"{}", retained=False)
     assert board.done == ["rebirth", "rebirth"]
+
+
+def test_to_clear_a_retained_request_is_to_ask_for_nothing() -> None:
+    board = Board()
+    for retained in (False, True):
+        board.take("edge/v1/home/cam1/cmd/restart/1", b"", retained=retained)
+        board.take("edge/v1/home/$all/cmd/rebirth/2", b"", retained=retained)
+    assert (board.done, board.desk.said) == ([], [])
+
+
+def test_a_retained_request_is_not_carried_out_and_that_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    board = Board()
+    for number in range(3):
+        board.take(f"edge/v1/home/cam1/cmd/restart/{number}", b"{}", retained=True)
+    assert board.done == []
+    assert [record.message for record in caplog.records if "retained" in record.message] == [
+        "edge/v1/home/cam1/cmd/restart/0: a retained request is not carried out: send it without the retain flag"
+    ]
+
+
+def test_the_mark_of_retained_is_asked_for_on_requests_and_not_on_our_own_topics() -> None:
+    marked = Board().link.marked
+    assert {"edge/v1/home/cam1/cmd/+/+", "edge/v1/home/$all/cmd/+/+"} <= set(marked)
+    assert not {"edge/v1/home/cam1/state", "edge/v1/home/cam1/a/+"} & set(marked), "what we say comes back there"
 
 
 def test_rubbish_on_our_own_state_is_repaired_not_fallen_over() -> None:

@@ -97,7 +97,9 @@ def test_an_old_or_equal_revision_is_ignored(rev: int) -> None:
         (Desired(9, {"model.class_thresholds": {"person": 2}}), "bad-config", "model.class_thresholds"),
         (Desired(9, {"detections.zones": ["nowhere"]}), "bad-config", "detections.zones"),
         (Desired(9, {"homeassistant.snapshot_s": 60}), "bad-config", "needs homeassistant.enabled"),
-        (Desired(9, {"mqtt.health_s": 5, "no.such": 1}), "unsupported", "no.such"),
+        (Desired(9, {"mqtt.health_s": 5, "no.such": 1}), "unsupported", "unknown setting 'no.such'"),
+        (Desired(9, {"model.scorethreshold": 1}), "unsupported", "did you mean 'model.score_threshold'?"),
+        (Desired(9, {"model": {"score_threshold": 1}}), "unsupported", "give settings by dotted name, as 'model."),
         (Desired(9, {"mqtt.health_s": 5}, ("bundle",)), "unsupported", "bundle"),
         (Desired(None, problem="it is no JSON object"), "bad-desired", "no JSON object"),
     ],
@@ -213,6 +215,24 @@ NO_WISH = [
 @pytest.mark.parametrize("body", NO_WISH)
 def test_what_is_no_desired_state_is_a_problem(body: bytes) -> None:
     assert translate.desired(body).problem
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'{"rev": 7, "confg": {"mqtt.health_s": 5}}', "unknown field 'confg'; did you mean 'config'?"),
+        (b'{"config": {}}', "'rev' is missing"),
+        (b'{"rev": 1, "config": {"log": {"level": "debug"}}}', "give settings by dotted name"),
+        (b'{"rev": 1}' + b" " * 9000, "it has 9010 bytes; at most 8192 are read"),
+    ],
+)
+def test_half_a_wish_takes_nothing_back_and_is_told(body: bytes, words: str) -> None:
+    board = Board()
+    board.want(2, mqtt__health_s=7)
+    board.overlay.take(translate.desired(body))
+    standing = board.said[-1]
+    assert (standing.error_code, standing.rev_applied, board.health_s) == ("bad-desired", 2, 7.0)
+    assert words in standing.error_message
 
 
 def test_parts_that_are_not_built_yet_are_named() -> None:

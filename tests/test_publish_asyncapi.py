@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -100,3 +101,12 @@ def test_topics_prints_a_table_lines_a_document_or_a_schema() -> None:
 def test_an_unknown_topic_is_refused_with_the_nearest() -> None:
     with pytest.raises(ConfigError, match=r"no topic is called 'm/pref'; did you mean m/perf"):
         listing.schema_of("m/pref")
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [("mb", "a batch of m/"), ("mh", "a batch of m/"), ("mh/{kind}", "a batch"), ("image", "a bare JPEG")],
+)
+def test_what_is_no_json_has_no_schema_and_is_said_to_be_there(name: str, what: str) -> None:
+    with pytest.raises(ConfigError, match=f"{re.escape(name)} has no schema of its own: it is {what}"):
+        listing.schema_of(name)

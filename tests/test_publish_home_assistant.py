@@ -235,6 +235,13 @@ def on_home(rig: Rig) -> list[Any]:
     return [sent for sent in rig.link.sent if sent.topic == TOPIC]
 
 
+def test_a_board_that_does_not_know_its_model_shows_none() -> None:
+    board = replace(identity().board, model="unknown")
+    device = discovery(topics.Names("home", "cam1"), PLAN, replace(identity(), board=board), FULL)["dev"]
+    assert "mdl" not in device
+    assert announced()["dev"]["mdl"] == identity().board.model
+
+
 def test_it_is_announced_retained_on_every_connection_and_when_a_sensor_appears() -> None:
     rig = connected(rig_with_home())
     assert [(sent.qos, sent.retain) for sent in on_home(rig)] == [(1, True)]

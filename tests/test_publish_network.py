@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.publish import contract
+from agent.publish.home_assistant import Announcer, HomePlan
 from agent.publish.inbox import AlarmChange, Happening, StateChange
 from agent.publish.link import Accepted, Acked, Closed, Received, Refused, Subscribed
-from agent.publish.topics import decode
+from agent.publish.topics import Names, decode
+from agent.records import Standing
 from tests.publish_fakes import WALL_S, Link, Rig, board_reading, health, identity, perf_report, sighting
 
 P = "edge/v1/home/cam1"
@@ -359,6 +361,31 @@ def test_a_lost_that_the_broker_shows_is_repaired() -> None:
     assert states(rig.link) == ["online", "online"]
 
 
+def test_who_is_taken_off_the_broker_says_everything_again() -> None:
+    plan = HomePlan("homeassistant", 60.0)
+    rng = random.Random(1)  # noqa: S311  # jitter
+    rig = connected(Rig(home=lambda clock: Announcer(Names("home", "cam1"), plan, clock, rng)))
+    rig.inbox.put_notice(identity())
+    rig.inbox.put_window(health())
+    rig.inbox.put_notice(Standing(0, 0, "idle"))
+    rig.inbox.put_notice(raised("thermal"))
+    rig.steps(4)
+    before = len(rig.link.sent)
+    rig.link.coming.append(Received(f"{P}/state", b""))
+    rig.steps(2)
+    assert len(rig.link.sent) == before, "whoever empties our topics may not be through"
+    rig.clock.now_s += 2.0
+    rig.steps(6)
+    again = {sent.topic for sent in rig.link.sent[before:]}
+    assert again >= {f"{P}/{below}" for below in ("state", "birth", "health", "reported", "a/thermal")}
+    assert "homeassistant/device/edge-home-cam1/config" in again
+    count = len(rig.link.sent)
+    rig.clock.now_s += 10.0
+    rig.link.coming.append(Received(f"{P}/state", lost(1)))
+    rig.steps(6)
+    assert [sent.topic for sent in rig.link.sent[count:]] == [f"{P}/state"], "once is enough"
+
+
 def test_repairs_are_paced() -> None:
     rig = connected(Rig())
     for _ in range(20):
@@ -404,6 +431,21 @@ def test_a_second_board_with_our_name_is_noticed_and_said_once(sign: str, caplog
     assert rig.network.status.rivals >= 2
     said = [r.message for r in caplog.records if "another client connects as edge.home.cam1" in r.message]
     assert len(said) == 1
+
+
+def test_a_rival_is_told_to_the_fleet_with_both_starts_and_not_each_time() -> None:
+    rig = connected(Rig())
+    rig.link.coming.append(Closed("Session taken over", taken_over=True))
+    rig.run_until(lambda: len(rig.dialled) == 2 and rig.network.status.connected)
+    for conn in (5, 6, 7):
+        rig.link.coming.append(Received(f"{P}/state", lost(conn, "other", "online")))
+        rig.steps(4)
+    told = [sent.payload.data for link in rig.dialled for sent in link.on("e/rival")]  # type: ignore[attr-defined]
+    assert told == [{"boot": "b007"}, {"boot": "b007", "other": "other"}]
+    rig.clock.now_s += 3600.0
+    rig.link.coming.append(Received(f"{P}/state", lost(8, "third", "online")))
+    rig.steps(4)
+    assert rig.link.on("e/rival")[-1].payload.data["other"] == "third"  # type: ignore[attr-defined]
 
 
 # ---- dialling

@@ -129,7 +129,7 @@ def test_selfwatch_knows_its_former_life_from_a_rival() -> None:
     assert watch.look(shown("online", "other", 10), "online") == "rival", "it is back"
     assert watch.look(shown("lost", "other", 11), "online") == "rival", "it was back, and we threw it out"
     assert watch.look(shown("online", "old", 6), "online") == "rival", "the last run still runs"
-    assert watch.look(b"", "online") == "wrong"
+    assert watch.look(b"", "online") == "gone", "taken off the broker"
     assert watch.look(b"{nonsense", "online") == "wrong"
 
 

@@ -18,6 +18,7 @@ from agent.commands.errands import Errands
 from agent.commands.ledger import OPEN, Key, Ledger, key_of
 from agent.commands.operation import KINDS, Operation
 from agent.records import Answer, Command
+from agent.wording import fault_in
 
 log = logging.getLogger("agent.commands")
 
@@ -81,7 +82,8 @@ class Commands:
         if not command.to_all:
             self._begin(command)
         elif command.spread_s is None:
-            log.warning("a request to the whole site without spread_s is ignored: %s/%s", command.op, command.id)
+            why = command.problem or "it has no spread_s"
+            log.warning("a request to the whole site is ignored: %s/%s: %s", command.op, command.id, why)
         elif len(self._spreading) >= MOST_SPREAD:
             log.warning("%d requests to the whole site wait already: %s is ignored", MOST_SPREAD, command.op)
         else:
@@ -128,18 +130,20 @@ class Commands:
         if command.op not in self._operations:
             known = ", ".join(self._operations)
             return Answer(command, "rejected", "unsupported", f"no operation is called {command.op!r}; known: {known}")
-        if command.args is None:
-            return Answer(command, "rejected", "bad-args", "the request is no small JSON object with exp and args")
+        if command.problem:
+            return Answer(command, "rejected", "bad-args", f"the request: {command.problem}")
+        kind = KINDS[command.op].arguments
         try:
-            msgspec.convert(command.args, KINDS[command.op].arguments)
+            msgspec.convert(command.args, kind)
         except msgspec.ValidationError as error:
-            return Answer(command, "rejected", "bad-args", f"args: {error}")
+            return Answer(command, "rejected", "bad-args", f"args: {fault_in(error, kind)}")
         return self._refusal_of_all(command) or self._expiry(command)
 
     def _refusal_of_all(self, command: Command) -> Answer | None:
         least_s = KINDS[command.op].to_all_spread_s
         if not command.to_all:
-            return None
+            why = "spread_s is for a request to a whole site; leave it out"
+            return Answer(command, "rejected", "bad-args", why) if command.spread_s is not None else None
         if least_s is None:
             return Answer(command, "rejected", "not-to-all", f"{command.op} is asked of one board, not of a site")
         if command.spread_s is None or command.spread_s < least_s:

@@ -9,7 +9,7 @@ wrong type or range is refused with the key, the fault and what is allowed. Noth
 from agent.config.explain import Setting, settings, template
 from agent.config.governor import GovernorConfig
 from agent.config.limits import MeasureConfig
-from agent.config.live import LIVE, not_live, overlaid
+from agent.config.live import LIVE, not_live, overlaid, why_not_live
 from agent.config.load import convert, digest, load, override, parse, to_toml
 from agent.config.outlets import DetectionsConfig, HomeAssistantConfig, PrometheusConfig
 from agent.config.parity import ParityConfig
@@ -51,4 +51,5 @@ __all__ = [
     "settings",
     "template",
     "to_toml",
+    "why_not_live",
 ]

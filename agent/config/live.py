@@ -6,11 +6,13 @@ changes what counts as an object shows in the birth's ``config_sha256``.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 
+from agent.config.explain import settings
 from agent.config.load import convert
 from agent.config.outlets import DetectionsConfig
 from agent.config.tables import Config
@@ -41,6 +43,27 @@ LIVE = {
 def not_live(keys: Iterable[str]) -> list[str]:
     """Those that can only be changed in the file."""
     return sorted(key for key in keys if key not in LIVE)
+
+
+def why_not_live(keys: Iterable[str]) -> str:
+    """One sentence about those that can only be changed in the file, or nowhere; empty when there are none.
+
+    >>> why_not_live(["model.scorethreshold"])
+    "unknown setting 'model.scorethreshold'; did you mean 'model.score_threshold'?"
+    """
+    known = [row.key for row in settings()]
+    for key in not_live(keys):
+        if any(name.startswith(f"{key}.") for name in known):
+            return f"{key!r} is a table; give settings by dotted name, as {_example(key)!r}"
+        if key not in known:
+            near = difflib.get_close_matches(key[:100], known, n=1, cutoff=0.5)
+            return f"unknown setting {key!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+    strange = not_live(keys)
+    return f"cannot be changed from afar: {', '.join(strange)}" if strange else ""
+
+
+def _example(table: str) -> str:
+    return next((name for name in LIVE if name.startswith(f"{table}.")), "mqtt.health_s")
 
 
 def overlaid(config: Config, changes: Mapping[str, Any]) -> Config:

@@ -1,7 +1,8 @@
 """What travels on the wire: one typed record for each topic, and nothing else.
 
 Payloads are JSON objects (UTF-8), flat where they can be, base units in the names. ``None`` means "not there" and is
-left out. Readers ignore fields they don't know; a field never changes its meaning within major version 1.
+left out. A field never changes its meaning within major version 1. Readers ignore fields they don't know; only what a
+board is *asked* for (:class:`Request`, :class:`Desired`) is refused with one, for half of it must not be carried out.
 
 What ties a record to its topic is in :mod:`agent.publish.topics`; what makes one from the agent's own records is in
 :mod:`agent.publish.translate`.
@@ -136,7 +137,7 @@ class Perf(Envelope, frozen=True, kw_only=True):
 ReplyStatus = Literal["accepted", "running", "succeeded", "failed", "rejected", "expired"]
 
 
-class Request(Part, frozen=True, kw_only=True):
+class Request(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is sent to ``cmd/{op}/{id}``: an operation of a closed list, never retained."""
 
     exp: Annotated[float | None, Meta(description="Unix time, seconds, after which it must not be begun.")] = None
@@ -158,7 +159,7 @@ class Reply(Envelope, frozen=True, kw_only=True):
     data: Annotated[dict[str, Any], Meta(description="What was asked for.")] = {}
 
 
-class Desired(Part, frozen=True, kw_only=True):
+class Desired(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the fleet wants a board to be, retained by the broker; an empty payload takes all of it back."""
 
     rev: Annotated[int, Meta(ge=1, le=2**53, description="Rises with each change; an old or equal one is ignored.")]

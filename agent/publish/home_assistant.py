@@ -22,6 +22,9 @@ from agent.records import Health, Identity, Labels
 
 CLS = "homeassistant"
 
+NO_MODEL = "unknown"
+"""What a board without a device tree is called; Home Assistant would show the word as its model."""
+
 MAX_SPREAD_S = 30.0
 """A restarted Home Assistant asks the whole fleet at once; each board answers after 0 to this many seconds."""
 
@@ -142,7 +145,7 @@ def discovery(names: Names, plan: HomePlan, identity: Identity, health: Health) 
             "ids": [_unique(names)],
             "name": names.device,
             "mf": "edge-agent",
-            "mdl": identity.board.model,
+            **({"mdl": identity.board.model} if identity.board.model != NO_MODEL else {}),
             "sw": f"{identity.agent_version}, {model.name} {model.version}".rstrip()
             if model
             else identity.agent_version,

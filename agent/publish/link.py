@@ -86,8 +86,8 @@ class Link(Protocol):
     def publish(self, topic: str, body: bytes, qos: int, retain: bool) -> int:
         """Sends a message as far as the socket takes it; its number comes back in :class:`Acked` when QoS is 1."""
 
-    def subscribe(self, topics: list[str], qos: int = 1) -> None:
-        """Asks for topics."""
+    def subscribe(self, topics: list[str], qos: int = 1, *, as_published: bool = False) -> None:
+        """Asks for topics; ``as_published``: what is sent while we listen keeps its mark "retained" (MQTT 5)."""
 
     def close(self) -> None:
         """Says goodbye: the broker keeps the last will to itself."""

@@ -13,6 +13,9 @@ from agent.errors import ConfigError
 from agent.publish.inbound import INBOUND
 from agent.publish.topics import RAW, ROOT, TOPICS
 
+_BARE = {"Batch": "a batch of m/perf, m/sys and m/therm, deflated", "Jpeg": "a bare JPEG"}
+"""What travels without being a JSON object, in words."""
+
 
 def rows() -> Iterator[dict[str, Any]]:
     """Every topic as plain values, what the agent sends first; ``schema`` is what :func:`schema_of` takes."""
@@ -58,6 +61,9 @@ def schema_of(pattern: str) -> dict[str, Any]:
     """
     payloads = {line.pattern: line.payload for line in TOPICS} | {line.name: line.payload for line in INBOUND}
     if pattern not in payloads:
+        bare = {raw.pattern: _BARE[raw.payload] for raw in RAW} | {"mh": _BARE["Batch"]}
+        if pattern in bare:
+            raise ConfigError(f"{pattern} has no schema of its own: it is {bare[pattern]}")
         near = difflib.get_close_matches(pattern, payloads, n=1)
         mend = f"did you mean {near[0]}?" if near else f"known: {', '.join(payloads)}"
         raise ConfigError(f"no topic is called {pattern!r}; {mend}")

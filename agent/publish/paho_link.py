@@ -19,6 +19,7 @@ from paho.mqtt.enums import CallbackAPIVersion, LogLevel, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from agent.publish.access import Access
 from agent.publish.link import Accepted, Acked, Closed, LinkEvent, Received, Refused, Subscribed, Will
@@ -104,9 +105,13 @@ class PahoLink:
         """Sends a message as far as the socket takes it; a dead socket shows in the next poll."""
         return self._client.publish(topic, body, qos, retain).mid
 
-    def subscribe(self, topics: list[str], qos: int = 1) -> None:
-        """Asks for topics."""
-        self._client.subscribe([(topic, qos) for topic in topics])
+    def subscribe(self, topics: list[str], qos: int = 1, *, as_published: bool = False) -> None:
+        """Asks for topics; MQTT 3.1.1 has no word for ``as_published``: its brokers take the mark off."""
+        if self._v5:
+            options = SubscribeOptions(qos, retainAsPublished=as_published)
+            self._client.subscribe([(topic, options) for topic in topics])
+        else:
+            self._client.subscribe([(topic, qos) for topic in topics])
 
     def close(self) -> None:
         """Says goodbye, if the socket takes it, and closes."""

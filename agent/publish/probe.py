@@ -1,4 +1,4 @@
-"""Tries the broker as ``edge-agent check`` does: connect, log in, publish one probe, wait for its acknowledgement."""
+"""Tries the broker as ``edge-agent check`` does: connect, log in, publish one probe, read back what is sent to us."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from agent.config import MqttConfig
 from agent.errors import BrokerError
 from agent.publish import reasons, translate
 from agent.publish.access import Access, read_access
-from agent.publish.link import Accepted, Acked, Closed, Link, LinkEvent, Refused
+from agent.publish.link import Accepted, Acked, Closed, Link, LinkEvent, Received, Refused, Subscribed
 from agent.publish.network import UNSUPPORTED_VERSION, Version
 from agent.publish.paho_link import PahoLink
 from agent.publish.stamp import Stamper, new_boot, wall_clock
@@ -21,6 +21,12 @@ from agent.publish.topics import Names
 from agent.publish.wake import Wake
 
 PROBE = "e/check"
+
+READ_BACK = ("a/check", "cmd/check/probe")
+"""Sent empty and not retained, and to come back: the end of an alarm that is not, a request that asks for nothing."""
+
+READ_BACK_S = 3.0
+"""A broker passes on at once; whoever may not read is not told so."""
 
 
 class OtherVersionError(BrokerError):
@@ -41,7 +47,7 @@ def check(
 
     Raises:
         ConfigError: a certificate, key or password file is unreadable or invalid.
-        BrokerError: why the broker cannot be reached, refuses us, or refuses the probe.
+        BrokerError: why the broker cannot be reached, refuses us, refuses the probe, or lets us not read.
     """
     if not config.host:
         return "no broker is set (mqtt.host): telemetry stays on the board"
@@ -66,6 +72,7 @@ def _check_old(access: Access, names: Names, clock: Callable[[], float], first: 
 def _try(access: Access, names: Names, version: Version, clock: Callable[[], float]) -> None:
     with visit(access, f"{names.client_id}.check", version, clock) as link:
         _publish(link, access, names, clock)
+        _read_back(link, access, names, version, clock)
 
 
 @contextmanager
@@ -115,6 +122,39 @@ def _publish(link: Link, access: Access, names: Names, clock: Callable[[], float
             raise BrokerError(reasons.of_close(event.detail, access))
         case None:
             raise BrokerError(f"{access.where} acknowledges nothing within {access.timeout_s:g} s: does it hang?")
+
+
+def _read_back(link: Link, access: Access, names: Names, version: Version, clock: Callable[[], float]) -> None:
+    """What the broker takes below ``a/`` and ``cmd/`` is to come back; nothing is learnt where we may not write."""
+    link.subscribe([names.topic("a/+"), names.topic("cmd/+/+")], qos=0)
+    granted = wait_for((Subscribed,), link, access, clock)
+    if isinstance(granted, Subscribed) and granted.refusal:
+        raise BrokerError(_unread(access, names.topic("cmd/+/+"), f" ({granted.refusal})"))
+    # 3.1.1 does not tell that we may not write there, and a board need not ask itself for anything
+    probes = [names.topic(below) for below in (READ_BACK if version == 5 else READ_BACK[:1])]
+    waiting = {link.publish(topic, b"", qos=1, retain=False): topic for topic in probes}
+    by_s = clock() + min(READ_BACK_S, access.timeout_s)
+    while waiting and clock() < by_s:
+        for event in link.poll(by_s - clock()):
+            match event:
+                case Acked(mid=mid) if event.refusal:
+                    waiting.pop(mid, None)
+                case Received(topic=topic):
+                    waiting = {mid: asked for mid, asked in waiting.items() if asked != topic}
+                case Closed():
+                    raise BrokerError(reasons.of_close(event.detail, access))
+                case _:
+                    pass
+    if waiting:
+        raise BrokerError(_unread(access, names.topic(f"{next(iter(waiting.values())).split('/')[4]}/#"), ""))
+
+
+def _unread(access: Access, topic: str, how: str) -> str:
+    who = f"user {access.username!r}" if access.username else "a connection without user name"
+    return (
+        f"{access.where} takes our messages but does not let {who} read {topic}{how}: "
+        "commands and what is desired would never arrive; check its ACL"
+    )
 
 
 def wait_for(kinds: tuple[type, ...], link: Link, access: Access, clock: Callable[[], float]) -> LinkEvent | None:

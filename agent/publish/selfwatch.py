@@ -8,13 +8,18 @@ import msgspec
 
 from agent.publish.contract import State, StateName
 
-Finding = Literal["fine", "wrong", "rival"]
+Finding = Literal["fine", "wrong", "gone", "rival"]
 
 
 class SelfWatch:
-    """Fed with every message on our own ``state`` topic."""
+    """Fed with every message on our own ``state`` topic.
+
+    Attributes:
+        rival: the start of the agent that spoke last under our name; empty when none did.
+    """
 
     def __init__(self, boot: str) -> None:
+        self.rival = ""
         self._boot = boot
         self._was_shown = False
         self._elders: dict[str, int] = {}
@@ -24,7 +29,12 @@ class SelfWatch:
         self._was_shown = True
 
     def look(self, body: bytes, claimed: StateName) -> Finding:
-        """What a message on our state topic means: ``wrong`` is to be repaired, ``rival`` to be reported."""
+        """What a message on our state topic means: ``wrong`` is to be repaired, ``rival`` to be reported.
+
+        ``gone``: somebody takes us off the broker, and everything is to be said again.
+        """
+        if not body:
+            return "gone"
         try:
             state = msgspec.json.decode(body, type=State)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -37,4 +47,6 @@ class SelfWatch:
         # what we knew already is the last will of our former life, come late; news is somebody who connects as we do
         is_news = state.conn > self._elders.get(state.boot, -1)
         self._elders[state.boot] = max(state.conn, self._elders.get(state.boot, 0))
+        if is_news:
+            self.rival = state.boot[:64]
         return "rival" if is_news else "wrong"

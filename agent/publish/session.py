@@ -38,6 +38,12 @@ ACK_DEADLINE_S = 15.0
 REPAIR_PAUSE_S = 5.0
 """Between two repairs of our state: who else writes there must not make us write for ever."""
 
+GONE_PAUSE_S = 2.0
+"""Whoever takes us off the broker empties one topic after the other, and may not be through with it."""
+
+RIVAL_PAUSE_S = 3600.0
+"""Between two events that tell of another client under our name: the two may throw each other out for days."""
+
 
 @dataclass(frozen=True, slots=True)
 class Flight:
@@ -100,6 +106,9 @@ class Session:
         self._bytes_out: Counter[str] = Counter()
         self._stale_alarms: set[str] = set()
         self._was_synced = stamper.is_synced
+        self._is_retained_said = False
+        self._is_gone = False
+        self._rival, self._rival_from_s = "", -math.inf
 
     def take_in(self, inbox: Inbox) -> None:
         """Takes in what was handed over so far, and counts what was lost on the way."""
@@ -148,13 +157,15 @@ class Session:
         # what we said ourselves must not be kept for us while we are away: it would come as if somebody else said it
         also = [self._home.status_topic] if self._home else []
         link.subscribe([self._names.topic("state"), self._names.topic("a/+"), *also], qos=0)
-        link.subscribe([self._names.topic("cmd/+/+"), self._names.topic("desired"), f"{self._names.to_all}cmd/+/+"])
+        asked = [self._names.topic("cmd/+/+"), self._names.topic("desired"), f"{self._names.to_all}cmd/+/+"]
+        link.subscribe(asked, as_published=True)
         self.pump(link)
 
     def end(self) -> None:
         """The connection is gone: what was not acknowledged waits again."""
         self._limits = None
         self._repair_from_s = None
+        self._is_gone = False  # a new connection says everything anyway
         self._flights.clear()
         self._spool.outbox.requeue()
 
@@ -181,9 +192,13 @@ class Session:
                     "the broker lets us not read our own topics%s (%s): it may keep a stale state", also, event.refusal
                 )
 
-    def on_rival(self) -> None:
-        """Somebody else connects as this device."""
+    def on_rival(self, other: str = "") -> None:
+        """Somebody else connects as this device; ``other`` is that start of an agent, where it is known."""
         self.rivals += 1
+        if self._clock() >= self._rival_from_s or (other and not self._rival):
+            self._rival, self._rival_from_s = other or self._rival, self._clock() + RIVAL_PAUSE_S
+            data = {"boot": self._stamper.boot} | ({"other": other} if other else {})
+            self._intake.take(Happening("rival", data, self._clock()))
         if self.rivals == 1:
             log.error(
                 "another client connects as %s: do two boards share device.site and device.id?", self._names.client_id
@@ -330,19 +345,32 @@ class Session:
 
     def _take_command(self, event: Received) -> None:
         # Retained, it would be carried out again at every connection; without an id, nobody could be answered.
-        command = None if event.retained else translate.command(event.topic, event.body)
-        if command is not None and self._on_command is not None:
+        command = translate.command(event.topic, event.body)
+        if command is not None and event.retained:
+            self._say_retained(event.topic)
+        elif command is not None and self._on_command is not None:
             self._on_command(command)
+
+    def _say_retained(self, topic: str) -> None:
+        if not self._is_retained_said:
+            self._is_retained_said = True
+            log.warning("%s: a retained request is not carried out: send it without the retain flag", topic)
 
     def _on_state(self, body: bytes) -> None:
         finding = self._watch.look(body, self._cards.state_name)
         if finding == "rival":
-            self.on_rival()
+            self.on_rival(self._watch.rival)
+        self._is_gone |= finding == "gone"
         if finding != "fine" and self.is_state_said():
-            self._repair_from_s = max(self._clock(), self._repaired_s + REPAIR_PAUSE_S)
+            wait_s = GONE_PAUSE_S if self._is_gone else 0.0
+            self._repair_from_s = max(self._clock() + wait_s, self._repaired_s + REPAIR_PAUSE_S)
 
     def _repair(self) -> None:
         if self._repair_from_s is not None and self._clock() >= self._repair_from_s:
             self._repair_from_s = None
             self._repaired_s = self._clock()
-            self._cards.say_again("state")
+            if self._is_gone:
+                self._is_gone = False
+                self._cards.all_due()
+            else:
+                self._cards.say_again("state")

@@ -28,6 +28,7 @@ from agent.records import (
     StageStats,
     Standing,
 )
+from agent.wording import fault_in
 
 __all__ = [
     "MAX_TEXT",
@@ -53,6 +54,8 @@ MAX_REQUEST_BYTES = 16 * 1024
 
 MAX_DESIRED_BYTES = 8 * 1024
 """Largest desired state that is read: the limit of the strictest of the common brokers (AWS IoT shadow)."""
+
+BY_DOTTED_NAME = '; give settings by dotted name, as {"model.score_threshold": 0.4}'
 
 P = TypeVar("P", bound=contract.Part)
 
@@ -90,16 +93,17 @@ def reply(stamp: Stamp, answer: Answer) -> contract.Reply:
 def command(topic: str, body: bytes) -> Command | None:
     """A request that came in, ``.../cmd/{op}/{id}``; None when nobody could be answered: its words are no names.
 
-    A payload that is none comes as a command whose ``args`` are ``None``: it is to be rejected, by name.
+    None for an empty payload too: so a retained request is cleared, and nobody asks for anything by it.
+    A payload that is none comes as a command with a ``problem``: it is to be rejected, with that as the reason.
     """
     words = topic.split("/")
     op, request_id = words[-2:]
     to_all = words[3:4] == [TO_ALL]
-    if not (is_ident(op) and is_ident(request_id)):
+    if not body or not (is_ident(op) and is_ident(request_id)):
         return None
-    request = _inbound(body or b"{}", contract.Request, MAX_REQUEST_BYTES)
-    if request is None:
-        return Command(op, request_id, args=None, to_all=to_all)
+    request = _inbound(body, contract.Request, MAX_REQUEST_BYTES)
+    if isinstance(request, str):
+        return Command(op, request_id, to_all=to_all, problem=request)
     return Command(op, request_id, request.exp, request.args, to_all, request.spread_s)
 
 
@@ -108,8 +112,8 @@ def desired(body: bytes) -> Desired:
     if not body:
         return Desired(None)
     wish = _inbound(body, contract.Desired, MAX_DESIRED_BYTES)
-    if wish is None:
-        return Desired(None, problem=f"it is no JSON object with rev, or has more than {MAX_DESIRED_BYTES} bytes")
+    if isinstance(wish, str):
+        return Desired(None, problem=wish)
     strange = tuple(part for part in ("sampling", "bundle") if getattr(wish, part) is not None)
     return Desired(wish.rev, wish.config, strange)
 
@@ -129,12 +133,21 @@ def reported(stamp: Stamp, standing: Standing) -> contract.Reported:
     )
 
 
-def _inbound(body: bytes, kind: type[P], most_bytes: int) -> P | None:
-    """A payload that came in; None for one that is none. RecursionError: a list in a list in a list..."""
+def _inbound(body: bytes, kind: type[P], most_bytes: int) -> P | str:
+    """A payload that came in, or why it is none.
+
+    An unknown field makes it none: half a wish must not be carried out as if it were the whole.
+    """
+    if len(body) > most_bytes:
+        return f"it has {len(body)} bytes; at most {most_bytes} are read"
     try:
-        return msgspec.json.decode(body, type=kind) if len(body) <= most_bytes else None
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        return fault_in(error, kind) + (BY_DOTTED_NAME if "$.config" in str(error) else "")
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return "it is no JSON"
+    except RecursionError:  # a list in a list in a list...
+        return "it is nested too deep"
 
 
 def perf(stamp: Stamp, report: PerfReport) -> contract.Perf:

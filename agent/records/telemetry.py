@@ -262,19 +262,21 @@ class Command:
         op: one of a closed list of operations.
         id: names the request; its replies carry it.
         expires_s: unix time after which it must not be begun; None: never.
-        args: what the operation takes; None when the request was no request.
+        args: what the operation takes.
         to_all: it was sent to every board of the site.
         spread_s: seconds over which the boards of a site spread; None when the request does not say.
         is_local: it was asked on the board itself, and is answered there.
+        problem: why what came is no request; empty when it is one.
     """
 
     op: str
     id: str
     expires_s: float | None = None
-    args: dict[str, Any] | None = field(default_factory=dict)
+    args: dict[str, Any] = field(default_factory=dict)
     to_all: bool = False
     spread_s: float | None = None
     is_local: bool = False
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ import pytest
 
 from agent.config import MqttConfig
 from agent.errors import BrokerError, ConfigError
-from agent.publish import Publisher, check, contract, decode
+from agent.publish import Publisher, check, contract, decode, purge
 from tests.publish_fakes import board_reading, health, identity, perf_report
 from tests.servers.gate import Gate
 from tests.servers.mosquitto import Mosquitto, Observer, make_ca, make_cert, make_expired, openssl, wait_until
@@ -257,6 +257,30 @@ def test_bad_password_is_named_and_not_logged(
     assert caplog.text.count("refuses") == 1
 
 
+@pytest.mark.parametrize(
+    ("rules", "unread"),
+    [
+        (f"topic write {P}/#", f"{P}/a/#"),
+        (f"topic write {P}/#\ntopic read {P}/a/+\ntopic read {P}/state", f"{P}/cmd/#"),
+        (f"topic readwrite {P}/#", ""),
+        (f"topic write {P}/a/+\ntopic write {P}/e/+\ntopic read {P}/#", ""),
+    ],
+    ids=["nothing", "no commands", "all", "not asking itself"],
+)
+def test_access_rules_that_let_us_not_read_are_named_by_check(
+    brokers: Brokers, tmp_path: Path, rules: str, unread: str
+) -> None:
+    acl = tmp_path / "acl"
+    acl.write_text(f"user board\n{rules}\n")
+    broker = brokers(*passwords(tmp_path / "secrets"), f"acl_file {acl}")
+    config = to(broker, username="board", password_file=str(tmp_path / "secrets" / "right"))
+    if not unread:
+        assert "takes our messages" in check(config, site="home", device="cam1")
+        return
+    with pytest.raises(BrokerError, match=f"does not let user 'board' read {unread}: commands and what is desired"):
+        check(config, site="home", device="cam1")
+
+
 def test_access_rules_are_named_by_check_and_counted_by_the_agent(
     brokers: Brokers, publishers: Publishers, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -372,6 +396,19 @@ def test_presence_is_repaired_after_the_broker_came_back(
         assert wait_until(lambda: json.loads(observer.on(f"{P}/state")[-1])["conn"] == 2)
 
 
+def test_a_running_board_that_is_purged_comes_back_whole(brokers: Brokers, publishers: Publishers) -> None:
+    broker = brokers()
+    publisher = publishers(to(broker))
+    publisher.birth(identity())
+    publisher.alarm("disk", "full")
+    assert delivered(publisher)
+    purge(to(broker), "homeassistant", site="home", device="cam1")
+    with Observer(broker.port) as late:
+        assert wait_until(
+            lambda: {f"{P}/state", f"{P}/birth", f"{P}/a/disk"} <= {topic for topic, _, _ in late.messages}
+        )
+
+
 def test_stalled_broker_is_left_and_found_again(brokers: Brokers, publishers: Publishers) -> None:
     broker = brokers()
     publisher = publishers(to(broker, connect_timeout_s=0.5), ack_deadline_s=0.5)
@@ -463,8 +500,10 @@ def test_two_agents_with_one_name_notice_each_other(
     broker = brokers()
     first = publishers(to(broker))
     assert delivered(first)
-    second = publishers(to(broker))
-    assert wait_until(lambda: first.status().rivals > 0 and second.status().rivals > 0)
+    with Observer(broker.port) as observer:
+        second = publishers(to(broker))
+        assert wait_until(lambda: first.status().rivals > 0 and second.status().rivals > 0)
+        assert wait_until(lambda: len({json.loads(body)["data"]["boot"] for body in observer.on(f"{P}/e/rival")}) == 2)
     assert "another client connects as edge.home.cam1" in caplog.text
 
 

@@ -210,6 +210,21 @@ def test_both_versions_keep_it(broker: Mosquitto, version: Version) -> None:
     second.close()
 
 
+@pytest.mark.parametrize(("version", "marks"), [(4, [False]), (5, [True])])
+def test_what_is_retained_while_we_listen_keeps_its_mark_where_the_version_can(
+    broker: Mosquitto, version: Version, marks: list[bool]
+) -> None:
+    access = read_access(MqttConfig(host="127.0.0.1", port=broker.port))
+    link = PahoLink(access, client_id="x", version=version, wake=Wake(), will=None)
+    link.open()
+    link.subscribe(["t"], as_published=True)
+    hears(link, Accepted, Subscribed)
+    with Observer(broker.port, topic="none") as observer:
+        observer.publish("t", b"{}", retain=True)
+        assert [event.retained for event in hears(link, Received) if isinstance(event, Received)] == marks
+    link.close()
+
+
 def test_a_clean_start_under_its_name_ends_it(broker: Mosquitto, tmp_path: Path) -> None:
     with Observer(broker.port) as observer:
         with Board(broker.port, tmp_path):

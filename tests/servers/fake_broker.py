@@ -99,6 +99,9 @@ class FakeBroker:
             if self.acks and head & 0x06:
                 reason = bytes([self.puback]) if self.puback and version == 5 else b""
                 sock.sendall(bytes([PUBACK << 4, 2 + len(reason)]) + body[start : start + 2] + reason)
+                if body[2:start].endswith((b"/a/check", b"/cmd/check/probe")):  # what `check` reads back
+                    rest = body[:start] + properties
+                    sock.sendall(bytes([PUBLISH << 4, len(rest)]) + rest)
         elif kind == SUBSCRIBE:
             granted = properties + b"\1\1"
             sock.sendall(bytes([SUBACK << 4, 2 + len(granted)]) + body[:2] + granted)
