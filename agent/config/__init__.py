@@ -14,6 +14,7 @@ from agent.config.load import convert, digest, load, override, parse, to_toml
 from agent.config.outlets import DetectionsConfig, HomeAssistantConfig, PrometheusConfig
 from agent.config.parity import ParityConfig
 from agent.config.tables import (
+    OFFERED,
     CameraConfig,
     Config,
     DeviceConfig,
@@ -26,6 +27,7 @@ from agent.config.tables import (
 
 __all__ = [
     "LIVE",
+    "OFFERED",
     "CameraConfig",
     "Config",
     "DetectionsConfig",

@@ -16,7 +16,7 @@ import tomli_w
 from msgspec import inspect
 
 from agent.config.explain import fields_of, settings, unwrap
-from agent.config.tables import Config
+from agent.config.tables import OFFERED, Config, with_given
 from agent.errors import ConfigError
 
 _MOST_BYTES = 1 << 20
@@ -54,8 +54,13 @@ def parse(text: str, *, origin: str = "configuration") -> Config:
     return convert(raw, origin=origin)
 
 
-def convert(raw: dict[str, Any], *, origin: str = "configuration") -> Config:
+def convert(raw: dict[str, Any], *, origin: str = "configuration", given: frozenset[str] | None = None) -> Config:
     """The settings in a nested dict.
+
+    Args:
+        raw: tables of settings.
+        origin: names it in errors.
+        given: dotted names of what somebody wrote down; None: all that is in ``raw``.
 
     Raises:
         ConfigError: as :func:`load`.
@@ -70,7 +75,7 @@ def convert(raw: dict[str, Any], *, origin: str = "configuration") -> Config:
         raise ConfigError(f"{origin}: {_say(str(error))}") from None
     for problem in _contradictions(config):
         raise ConfigError(f"{origin}: {problem}")
-    return config
+    return with_given(config, _names(raw) if given is None else given)
 
 
 def override(config: Config, changes: dict[str, Any]) -> Config:
@@ -79,22 +84,34 @@ def override(config: Config, changes: dict[str, Any]) -> Config:
     Raises:
         ConfigError: as :func:`load`.
     """
-    raw = msgspec.to_builtins(config)
-    for key, value in changes.items():
-        if value is not None:
-            table, _, name = key.partition(".")
-            raw[table][name] = value
-    return convert(raw, origin="command line")
+    raw, made = msgspec.to_builtins(config), {key: value for key, value in changes.items() if value is not None}
+    for key, value in made.items():
+        table, _, name = key.partition(".")
+        raw[table][name] = value
+    return convert(raw, origin="command line", given=config.given | made.keys())
 
 
 def to_toml(config: Config) -> str:
-    """The settings as TOML that :func:`parse` reads back to the same value; unset ones are left out."""
-    return tomli_w.dumps(_without_none(msgspec.to_builtins(config)))
+    """The settings as TOML that :func:`parse` reads back to the same value; unset ones are left out.
+
+    Where a bundle is named, so are those that its manifest gives: written down, they would overrule it.
+    """
+    raw = msgspec.to_builtins(config)
+    if config.model.bundle:
+        for name in OFFERED:
+            if f"model.{name}" not in config.given:
+                del raw["model"][name]
+    return tomli_w.dumps(_without_none(raw))
 
 
 def digest(config: Config) -> str:
     """First 12 hex digits of the sha256 of the settings: the same settings give the same digest everywhere."""
     return hashlib.sha256(msgspec.json.encode(msgspec.to_builtins(config), order="sorted")).hexdigest()[:12]
+
+
+def _names(raw: dict[str, Any]) -> frozenset[str]:
+    tables = ((table, rows) for table, rows in raw.items() if isinstance(rows, dict))
+    return frozenset(f"{table}.{name}" for table, rows in tables for name in rows)
 
 
 def _read(path: Path) -> str:
