@@ -360,3 +360,9 @@ def test_any_value_of_any_setting_is_taken_or_refused_by_name(key: str, value: o
         raw = {table: raw}
     said = outcome(lambda: convert(raw))
     assert isinstance(said, Config) or (tables[0] in said and "\n" not in said)
+
+
+def test_each_kind_of_camera_address_is_named_where_it_is_set() -> None:
+    row = next(row for row in settings() if row.key == "camera.uri")
+    for word in ("/dev/video0", "usb:", "picamera:", "rtsp://", "http://", "demo:"):
+        assert word in row.description

@@ -139,7 +139,7 @@ class CameraConfig(Section, frozen=True, kw_only=True):
         str,
         Meta(
             description="/dev/video0, usb:0, picamera:, rtsp://..., http://... (MJPEG), a video file, "
-            "a folder of pictures or one picture."
+            "a folder of pictures, one picture, or demo: (a rendered conveyor belt)."
         ),
     ] = ""
     width: Annotated[
