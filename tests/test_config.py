@@ -17,7 +17,7 @@ from hypothesis import settings as effort
 from hypothesis import strategies as st
 from msgspec import inspect
 
-from agent.config import Config, convert, digest, load, override, parse, settings, template, to_toml
+from agent.config import Config, anchored, convert, digest, load, override, parse, settings, template, to_toml
 from agent.config.explain import fields_of, unwrap
 from agent.errors import ConfigError
 from agent.records import MOST_ANCHORS, AnchorMap, Heads
@@ -366,3 +366,42 @@ def test_each_kind_of_camera_address_is_named_where_it_is_set() -> None:
     row = next(row for row in settings() if row.key == "camera.uri")
     for word in ("/dev/video0", "usb:", "picamera:", "rtsp://", "http://", "demo:"):
         assert word in row.description
+
+
+def test_relative_paths_are_those_of_the_files_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "agent.toml"
+    path.write_text(
+        '[device]\nstate_dir = "state"\n[model]\npath = "m/ssd.tflite"\ntrusted_keys = ["a.pub", "/b.pub"]\n'
+        '[camera]\nuri = "clip.mp4"\n[runtime]\ndelegate = "libx.so"\n[parity]\ndelegate = "lib/x.so"\n'
+        '[mqtt]\nusername = "u"\npassword_file = "secret"\nca_file = "ca.pem"\n'
+    )
+    (tmp_path / "credentials").mkdir()
+    (tmp_path / "credentials" / "secret").touch()
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "credentials"))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for found in (load(path), load(Path("../agent.toml"))):
+        assert Path(found.device.state_dir).resolve() == tmp_path / "state"
+        assert Path(found.model.path).resolve() == tmp_path / "m" / "ssd.tflite"
+        assert [Path(key).resolve() for key in found.model.trusted_keys] == [tmp_path / "a.pub", Path("/b.pub")]
+        assert Path(found.camera.uri).resolve() == tmp_path / "clip.mp4"
+        assert found.runtime.delegate == "libx.so", "the loader looks for it"
+        assert Path(found.parity.delegate).resolve() == tmp_path / "lib" / "x.so"
+        assert found.mqtt.password_file == "secret", "the credential of that name"
+        assert Path(found.mqtt.ca_file).is_absolute()
+    assert override(Config(), {"model.path": "x.tflite"}).model.path == "x.tflite", "the shell's, on the command line"
+    moved = anchored(override(Config(), {"model.path": "x.tflite", "model.iou_threshold": 0.5}), tmp_path)
+    assert (moved.model.path, moved.given) == (f"{tmp_path}/x.tflite", {"model.path", "model.iou_threshold"})
+
+
+@pytest.mark.parametrize("uri", ["demo:?seed=3", "usb:0", "rtsp://h/x", "/dev/video0", "0", "", "~/a.mp4"])
+def test_addresses_are_no_places(uri: str, tmp_path: Path) -> None:
+    (tmp_path / "agent.toml").write_text(f'[camera]\nuri = "{uri}"\n[model]\nbundle = "demo:"\n')
+    found = load(tmp_path / "agent.toml")
+    assert (found.camera.uri, found.model.bundle) == (uri, "demo:")
+
+
+def test_a_path_of_the_wrong_type_is_refused_as_ever(tmp_path: Path) -> None:
+    (tmp_path / "agent.toml").write_text("model = 3\n[camera]\nuri = 4\n[mqtt]\nca_file = [5]\n")
+    with pytest.raises(ConfigError, match="expected"):
+        load(tmp_path / "agent.toml")

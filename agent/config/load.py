@@ -16,6 +16,7 @@ import tomli_w
 from msgspec import inspect
 
 from agent.config.explain import fields_of, settings, unwrap
+from agent.config.places import beside
 from agent.config.tables import OFFERED, Config, with_given
 from agent.errors import ConfigError
 
@@ -33,16 +34,16 @@ _WORDS = {
 
 
 def load(path: Path | None) -> Config:
-    """The settings of a file; the defaults when ``path`` is None.
+    """The settings of a file, relative paths in it taken from its folder; the defaults when ``path`` is None.
 
     Raises:
         ConfigError: the file cannot be read, is no TOML, or holds a setting that is wrong; the message names it.
     """
-    return Config() if path is None else parse(_read(path), origin=str(path))
+    return Config() if path is None else parse(_read(path), origin=str(path), folder=path.parent)
 
 
-def parse(text: str, *, origin: str = "configuration") -> Config:
-    """The settings in ``text``; ``origin`` names it in errors.
+def parse(text: str, *, origin: str = "configuration", folder: Path | None = None) -> Config:
+    """The settings in ``text``; ``origin`` names it in errors, relative paths are those of ``folder``, if given.
 
     Raises:
         ConfigError: as :func:`load`.
@@ -51,7 +52,7 @@ def parse(text: str, *, origin: str = "configuration") -> Config:
         raw = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # ValueError: also an integer of more than 4300 digits
         raise ConfigError(f"{origin}: not valid TOML: {error}") from None
-    return convert(raw, origin=origin)
+    return convert(beside(raw, folder) if folder is not None else raw, origin=origin)
 
 
 def convert(raw: dict[str, Any], *, origin: str = "configuration", given: frozenset[str] | None = None) -> Config:
@@ -89,6 +90,11 @@ def override(config: Config, changes: dict[str, Any]) -> Config:
         table, _, name = key.partition(".")
         raw[table][name] = value
     return convert(raw, origin="command line", given=config.given | made.keys())
+
+
+def anchored(config: Config, folder: Path) -> Config:
+    """``config`` with relative paths made absolute, so that it means the same in a file that lies elsewhere."""
+    return convert(beside(msgspec.to_builtins(config), folder), origin="command line", given=config.given)
 
 
 def to_toml(config: Config) -> str:
