@@ -62,12 +62,14 @@ WRONG = {
     f"[camera]\nfps = {'9' * 400}": "camera.fps: number out of range (",
     "[camera]\nwidth = 16385": "camera.width: expected integer <= 16384 (",
     "[camera]\nstall_s = 0": "camera.stall_s: expected number > 0.0 (",
-    "[camera]\nfourcc = 'abc'": "camera.fourcc: expected text matching regex",
-    '[camera]\nfourcc = "MJPG\\n"': "camera.fourcc: expected text matching regex",
-    "[camera]\nfourcc = 'éééé'": "camera.fourcc: expected text matching regex",
-    "[device]\nsite = ''": "device.site: expected text matching regex",
-    "[device]\nid = 'A b'": "device.id: expected text matching regex",
-    '[device]\nid = "cam1\\n"': "device.id: expected text matching regex",
+    "[camera]\nfourcc = 'abc'": "camera.fourcc: must be four plain letters, or empty (",
+    '[camera]\nfourcc = "MJPG\\n"': "camera.fourcc: must be four plain letters, or empty (",
+    "[camera]\nfourcc = 'éééé'": "camera.fourcc: must be four plain letters, or empty (",
+    "[device]\nsite = ''": "device.site: must be a-z, 0-9 and - only, 1 to 64 (",
+    "[device]\nid = 'A b'": "device.id: must be a-z, 0-9 and - only, at most 64 (",
+    "[homeassistant]\nprefix = 'a//b'": "homeassistant.prefix: must be letters, digits, _ and - only",
+    "[prometheus]\ntextfile = 'a.txt'": "prometheus.textfile: must be a file whose name ends in .prom",
+    '[device]\nid = "cam1\\n"': "device.id: must be a-z, 0-9 and - only, at most 64 (",
     "[mqtt]\nport = true": "mqtt.port: expected integer, got true or false (",
     "[mqtt]\nport = 65536": "mqtt.port: expected integer <= 65535 (",
     ZONE.replace('name = "door"\n', ""): "zones[0]: object missing required field name",
@@ -405,3 +407,29 @@ def test_a_path_of_the_wrong_type_is_refused_as_ever(tmp_path: Path) -> None:
     (tmp_path / "agent.toml").write_text("model = 3\n[camera]\nuri = 4\n[mqtt]\nca_file = [5]\n")
     with pytest.raises(ConfigError, match="expected"):
         load(tmp_path / "agent.toml")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:21883", "broker.lan:1883", "[::1]:1883", "[::1]"])
+def test_a_port_in_the_host_is_sent_to_its_own_setting(host: str) -> None:
+    assert refusal(f'[mqtt]\nhost = "{host}"') == (
+        f"mqtt.host: '{host}' is no name or address; give the port in mqtt.port, and no brackets"
+    )
+    for good in ("::1", "fe80::1%eth0", "broker.lan"):
+        assert parse(f'[mqtt]\nhost = "{good}"').mqtt.host == good
+
+
+def test_no_refusal_shows_a_regular_expression() -> None:
+    def patterns(node: inspect.Type, prefix: str) -> list[str]:
+        found = []
+        for field in fields_of(unwrap(node)[0]):
+            inner = unwrap(field.type)[0]
+            if isinstance(inner, inspect.StrType) and inner.pattern:
+                found.append(f"{prefix}{field.encode_name}")
+            found += patterns(field.type, f"{prefix}{field.encode_name}.")
+        return found
+
+    keys = patterns(inspect.type_info(Config), "")
+    assert "device.id" in keys
+    for key in keys:
+        table, _, name = key.rpartition(".")
+        assert "regex" not in refusal(f'[{table}]\n{name} = "/ /\\n"')

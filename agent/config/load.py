@@ -32,6 +32,15 @@ _WORDS = {
 }
 """The library speaks of JSON; the file is TOML."""
 
+_FORMS = {
+    "camera.fourcc": "four plain letters, or empty",
+    "device.id": "a-z, 0-9 and - only, at most 64",
+    "device.site": "a-z, 0-9 and - only, 1 to 64",
+    "homeassistant.prefix": "letters, digits, _ and - only, with single slashes between words",
+    "prometheus.textfile": "a file whose name ends in .prom, or empty",
+}
+"""A regular expression is no sentence."""
+
 
 def load(path: Path | None) -> Config:
     """The settings of a file, relative paths in it taken from its folder; the defaults when ``path`` is None.
@@ -162,6 +171,8 @@ def _say(message: str) -> str:
     rows = {row.key: row for row in settings()}
     row = rows.get(re.sub(r"\[\d+\]", "[]", re.sub(r"(\[[^\]]*\])+$", "", place)))
     fault = fault[:1].lower() + fault[1:]
+    if place in _FORMS and "matching regex" in fault:
+        fault = f"must be {_FORMS[place]}"
     if row and row.kind == "choice":
         fault += f"; one of {row.allowed}"
     return f"{place or 'the file'}: {fault}" + (f" ({row.description})" if row and row.description else "")
@@ -173,6 +184,8 @@ def _in_toml(quoted: re.Match[str]) -> str:
 
 def _broker_contradictions(config: Config) -> Iterator[str]:
     mqtt = config.mqtt
+    if mqtt.host.startswith("[") or mqtt.host.count(":") == 1:  # a bare IPv6 address has two colons at the least
+        yield f"mqtt.host: {mqtt.host!r} is no name or address; give the port in mqtt.port, and no brackets"
     if "/" in mqtt.host:
         yield f"mqtt.host: {mqtt.host!r} is an address; give the name alone, beside it mqtt.port and mqtt.tls"
     if bool(mqtt.cert_file) != bool(mqtt.key_file):
