@@ -90,8 +90,18 @@ def placed_model(config: Config) -> Placed:
     else:
         keys = [bundle.read_public_key(Path(name)) for name in config.model.trusted_keys]
         found = bundle.read(Path(config.model.bundle), keys)
-    unpacked = bundle.unpack(found, (state_dir(config) or _passing_dir()) / "slots")
+    unpacked = _unpacked(found, state_dir(config))
     return Placed(bundle.apply(config, found, unpacked), found.manifest.name, found.manifest.version)
+
+
+def _unpacked(found: bundle.Bundle, state: Path | None) -> Path:
+    """A full disk must not keep the board from its start: then the files lie in a folder that passes."""
+    if state is not None:
+        try:
+            return bundle.unpack(found, state / "slots")
+        except StorageError as error:
+            log.warning("%s; it is unpacked into a temporary folder", error)
+    return bundle.unpack(found, _passing_dir() / "slots")
 
 
 def _passing_dir() -> Path:
@@ -127,11 +137,16 @@ def state_folder(config: Config) -> Path:
 
 def state_dir(config: Config) -> Path | None:
     """Folder for what must survive a restart, made when it is not there; None where nothing can be written."""
-    return _writable(state_folder(config))
+    return None if state_trouble(config) else state_folder(config)
+
+
+def state_trouble(config: Config) -> str:
+    """Why nothing survives a restart, in one sentence; empty where it does. Found out once in a process."""
+    return _trouble(state_folder(config))
 
 
 @cache
-def _writable(folder: Path) -> Path | None:
+def _trouble(folder: Path) -> str:
     """Tried, and said, once in a process: the model, the publisher and the commands all ask for it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -139,6 +154,7 @@ def _writable(folder: Path) -> Path | None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        log.warning("state is not kept over a restart: %s: %s", folder, error.strerror)
-        return None
-    return folder
+        trouble = f"state is not kept over a restart: {folder}: {error.strerror}"
+        log.warning("%s", trouble)
+        return trouble
+    return ""

@@ -1,14 +1,14 @@
-"""``edge-agent check``: tries the configuration, the model, the camera and the broker, and starts nothing."""
+"""``edge-agent check``: tries the configuration and all that it names, one after the other, and starts nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from agent import camera, publish
-from agent.board import device_id, ready_model
+from agent import camera, prometheus, publish
+from agent.board import device_id, ready_model, state_folder, state_trouble
 from agent.config import Config
-from agent.errors import AgentError
+from agent.errors import AgentError, StorageError
 from agent.presence import Presence
 
 
@@ -17,7 +17,7 @@ class Verdict:
     """One part that was tried.
 
     Attributes:
-        part: ``config``, ``model``, ``camera`` or ``broker``.
+        part: ``config``, ``state``, ``model``, ``camera``, ``broker``; ``home assistant`` and ``prometheus`` where on.
         ok: it works.
         text: what was seen, or what is wrong and what to do.
         exit_code: 0, or the error's.
@@ -37,9 +37,14 @@ def check(config: Config, origin: str) -> Iterator[Verdict]:
         origin: where they come from, in words.
     """
     yield Verdict("config", ok=True, text=origin)
+    yield _try("state", lambda: _state(config))
     yield _try("model", lambda: _model(config))
     yield _try("camera", lambda: _camera(config))
     yield _try("broker", lambda: _broker(config))
+    if config.homeassistant.enabled:
+        yield Verdict("home assistant", ok=True, text=_home(config))
+    if config.prometheus.textfile or config.prometheus.listen:
+        yield _try("prometheus", lambda: prometheus.check(config.prometheus))
 
 
 def _try(part: str, attempt: Callable[[], str]) -> Verdict:
@@ -47,6 +52,21 @@ def _try(part: str, attempt: Callable[[], str]) -> Verdict:
         return Verdict(part, ok=True, text=attempt())
     except AgentError as error:
         return Verdict(part, ok=False, text=str(error), exit_code=error.exit_code)
+
+
+def _state(config: Config) -> str:
+    if trouble := state_trouble(config):
+        raise StorageError(f"{trouble}; give the agent a device.state_dir that it may write")
+    return f"{state_folder(config)} can be written"
+
+
+def _home(config: Config) -> str:
+    """Not tried: whatever were sent there, Home Assistant would take it for an announcement or for its end."""
+    if not config.mqtt.host:
+        return "nothing is announced without a broker (mqtt.host)"
+    return (
+        f"not tried: is the board let to write below {config.homeassistant.prefix}/? a refusal is in the log of `run`"
+    )
 
 
 def _model(config: Config) -> str:

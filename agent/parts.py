@@ -9,7 +9,7 @@ from typing import Any
 
 from agent import __version__, bench, prometheus, status
 from agent import config as settings
-from agent.board import device_id, ready_model, state_dir
+from agent.board import device_id, ready_model, state_dir, state_trouble
 from agent.camera import Camera
 from agent.camera import parse as parse_uri
 from agent.commands import offered
@@ -88,6 +88,8 @@ class Parts:
             if self.publisher is not None:
                 self.publisher.start()
                 self._say_birth()
+                if self._folder is None:
+                    self.publisher.alarm("disk", state_trouble(self.config))
             if self.exposition is not None:
                 self.exposition.start()
             self.camera.start()

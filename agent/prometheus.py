@@ -18,7 +18,7 @@ from typing import Any
 
 from agent import __version__
 from agent.config import Config, PrometheusConfig
-from agent.errors import UnavailableError
+from agent.errors import StorageError, UnavailableError
 from agent.pipeline import Model
 from agent.publish import PublisherStatus
 from agent.records import Health
@@ -180,6 +180,30 @@ def make(config: Config, model: Model, device: str, clock: Callable[[], float] =
     facts = {"version": __version__, "site": config.device.site, "device": device}
     facts |= {"model": f"{info.name} {info.version}".strip(), "runtime": f"{runs.backend} {runs.version}"}
     return Exposition(config.prometheus, facts, clock)
+
+
+def check(config: PrometheusConfig) -> str:
+    """One sentence about a file that can be written and an address that is free; leaves neither behind.
+
+    Raises:
+        UnavailableError: prometheus_client is not installed, or the address is taken.
+        StorageError: the file cannot be written.
+    """
+    page = Exposition(config, {})
+    page.start()
+    page.stop()
+    if config.textfile:
+        beside = Path(f"{config.textfile}.check")
+        try:
+            beside.touch()
+            beside.unlink()
+        except OSError as error:
+            raise StorageError(f"prometheus.textfile: {config.textfile}: {error.strerror}") from None
+    told = (
+        f"{config.textfile} can be written" * bool(config.textfile),
+        f"{config.listen} is free" * bool(config.listen),
+    )
+    return "; ".join(each for each in told if each)
 
 
 def _library() -> ModuleType:

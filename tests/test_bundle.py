@@ -173,6 +173,28 @@ def test_the_manifest_sets_what_the_board_left_at_its_default(good: Path, tmp_pa
     assert config.model.labels == str(folder / "labels.txt")
 
 
+def test_a_setting_that_was_written_down_wins_even_where_it_is_the_default(good: Path, tmp_path: Path) -> None:
+    made = make(tmp_path / "t.bundle", manifest(score_threshold=0.7, iou_threshold=0.4), parts(tmp_path)).path
+    bundle, folder = read(made), tmp_path / "slots"
+    board = agent_config.parse(f'[model]\nbundle = "{made}"\nscore_threshold = 0.5\nclass_thresholds = {{}}\n')
+    assert bundles.apply(board, bundle, folder).model.score_threshold == 0.5, "it stands in the file"
+    assert bundles.apply(board, bundle, folder).model.iou_threshold == 0.4, "it does not"
+    told = agent_config.override(Config(), {"model.bundle": str(made), "model.iou_threshold": 0.5})
+    assert bundles.apply(told, bundle, folder).model.iou_threshold == 0.5, "it was said on the command line"
+    assert bundles.apply(told, bundle, folder).model.score_threshold == 0.7
+    desired = agent_config.overlaid(told, {"model.score_threshold": 0.5})
+    assert bundles.apply(desired, bundle, folder).model.score_threshold == 0.5
+    assert bundles.apply(desired, bundle, folder).model.iou_threshold == 0.5
+
+
+def test_the_written_settings_pin_nothing_that_the_manifest_gives(good: Path, tmp_path: Path) -> None:
+    board = agent_config.override(Config(), {"model.bundle": str(good), "model.iou_threshold": 0.5})
+    again = agent_config.parse(agent_config.to_toml(board))
+    assert again == board
+    assert "model.iou_threshold" in again.given
+    assert not {"model.score_threshold", "model.color", "model.mean"} & again.given
+
+
 def test_golden_frames_survive(tmp_path: Path) -> None:
     golden = [Golden(picture="golden/1.jpg", xyxy=[(1, 2, 3, 4)], confidence=[0.5], label=["cat"])]
     (tmp_path / "1.jpg").write_bytes(b"jpg")

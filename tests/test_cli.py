@@ -112,6 +112,7 @@ def test_check_says_what_works_and_what_does_not(assets: Path, clip: Path) -> No
     assert result.returncode == 0, result.stdout
     assert [(line["part"], line["ok"]) for line in json_lines(result.stdout)] == [
         ("config", True),
+        ("state", True),
         ("model", True),
         ("camera", True),
         ("broker", True),

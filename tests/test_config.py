@@ -17,7 +17,7 @@ from hypothesis import settings as effort
 from hypothesis import strategies as st
 from msgspec import inspect
 
-from agent.config import Config, convert, digest, load, override, parse, settings, template, to_toml
+from agent.config import Config, anchored, convert, digest, load, override, parse, settings, template, to_toml
 from agent.config.explain import fields_of, unwrap
 from agent.errors import ConfigError
 from agent.records import MOST_ANCHORS, AnchorMap, Heads
@@ -62,12 +62,14 @@ WRONG = {
     f"[camera]\nfps = {'9' * 400}": "camera.fps: number out of range (",
     "[camera]\nwidth = 16385": "camera.width: expected integer <= 16384 (",
     "[camera]\nstall_s = 0": "camera.stall_s: expected number > 0.0 (",
-    "[camera]\nfourcc = 'abc'": "camera.fourcc: expected text matching regex",
-    '[camera]\nfourcc = "MJPG\\n"': "camera.fourcc: expected text matching regex",
-    "[camera]\nfourcc = 'éééé'": "camera.fourcc: expected text matching regex",
-    "[device]\nsite = ''": "device.site: expected text matching regex",
-    "[device]\nid = 'A b'": "device.id: expected text matching regex",
-    '[device]\nid = "cam1\\n"': "device.id: expected text matching regex",
+    "[camera]\nfourcc = 'abc'": "camera.fourcc: must be four plain letters, or empty (",
+    '[camera]\nfourcc = "MJPG\\n"': "camera.fourcc: must be four plain letters, or empty (",
+    "[camera]\nfourcc = 'éééé'": "camera.fourcc: must be four plain letters, or empty (",
+    "[device]\nsite = ''": "device.site: must be a-z, 0-9 and - only, 1 to 64 (",
+    "[device]\nid = 'A b'": "device.id: must be a-z, 0-9 and - only, at most 64 (",
+    "[homeassistant]\nprefix = 'a//b'": "homeassistant.prefix: must be letters, digits, _ and - only",
+    "[prometheus]\ntextfile = 'a.txt'": "prometheus.textfile: must be a file whose name ends in .prom",
+    '[device]\nid = "cam1\\n"': "device.id: must be a-z, 0-9 and - only, at most 64 (",
     "[mqtt]\nport = true": "mqtt.port: expected integer, got true or false (",
     "[mqtt]\nport = 65536": "mqtt.port: expected integer <= 65535 (",
     ZONE.replace('name = "door"\n', ""): "zones[0]: object missing required field name",
@@ -360,3 +362,74 @@ def test_any_value_of_any_setting_is_taken_or_refused_by_name(key: str, value: o
         raw = {table: raw}
     said = outcome(lambda: convert(raw))
     assert isinstance(said, Config) or (tables[0] in said and "\n" not in said)
+
+
+def test_each_kind_of_camera_address_is_named_where_it_is_set() -> None:
+    row = next(row for row in settings() if row.key == "camera.uri")
+    for word in ("/dev/video0", "usb:", "picamera:", "rtsp://", "http://", "demo:"):
+        assert word in row.description
+
+
+def test_relative_paths_are_those_of_the_files_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "agent.toml"
+    path.write_text(
+        '[device]\nstate_dir = "state"\n[model]\npath = "m/ssd.tflite"\ntrusted_keys = ["a.pub", "/b.pub"]\n'
+        '[camera]\nuri = "clip.mp4"\n[runtime]\ndelegate = "libx.so"\n[parity]\ndelegate = "lib/x.so"\n'
+        '[mqtt]\nusername = "u"\npassword_file = "secret"\nca_file = "ca.pem"\n'
+    )
+    (tmp_path / "credentials").mkdir()
+    (tmp_path / "credentials" / "secret").touch()
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "credentials"))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for found in (load(path), load(Path("../agent.toml"))):
+        assert Path(found.device.state_dir).resolve() == tmp_path / "state"
+        assert Path(found.model.path).resolve() == tmp_path / "m" / "ssd.tflite"
+        assert [Path(key).resolve() for key in found.model.trusted_keys] == [tmp_path / "a.pub", Path("/b.pub")]
+        assert Path(found.camera.uri).resolve() == tmp_path / "clip.mp4"
+        assert found.runtime.delegate == "libx.so", "the loader looks for it"
+        assert Path(found.parity.delegate).resolve() == tmp_path / "lib" / "x.so"
+        assert found.mqtt.password_file == "secret", "the credential of that name"
+        assert Path(found.mqtt.ca_file).is_absolute()
+    assert override(Config(), {"model.path": "x.tflite"}).model.path == "x.tflite", "the shell's, on the command line"
+    moved = anchored(override(Config(), {"model.path": "x.tflite", "model.iou_threshold": 0.5}), tmp_path)
+    assert (moved.model.path, moved.given) == (f"{tmp_path}/x.tflite", {"model.path", "model.iou_threshold"})
+
+
+@pytest.mark.parametrize("uri", ["demo:?seed=3", "usb:0", "rtsp://h/x", "/dev/video0", "0", "", "~/a.mp4"])
+def test_addresses_are_no_places(uri: str, tmp_path: Path) -> None:
+    (tmp_path / "agent.toml").write_text(f'[camera]\nuri = "{uri}"\n[model]\nbundle = "demo:"\n')
+    found = load(tmp_path / "agent.toml")
+    assert (found.camera.uri, found.model.bundle) == (uri, "demo:")
+
+
+def test_a_path_of_the_wrong_type_is_refused_as_ever(tmp_path: Path) -> None:
+    (tmp_path / "agent.toml").write_text("model = 3\n[camera]\nuri = 4\n[mqtt]\nca_file = [5]\n")
+    with pytest.raises(ConfigError, match="expected"):
+        load(tmp_path / "agent.toml")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:21883", "broker.lan:1883", "[::1]:1883", "[::1]"])
+def test_a_port_in_the_host_is_sent_to_its_own_setting(host: str) -> None:
+    assert refusal(f'[mqtt]\nhost = "{host}"') == (
+        f"mqtt.host: '{host}' is no name or address; give the port in mqtt.port, and no brackets"
+    )
+    for good in ("::1", "fe80::1%eth0", "broker.lan"):
+        assert parse(f'[mqtt]\nhost = "{good}"').mqtt.host == good
+
+
+def test_no_refusal_shows_a_regular_expression() -> None:
+    def patterns(node: inspect.Type, prefix: str) -> list[str]:
+        found = []
+        for field in fields_of(unwrap(node)[0]):
+            inner = unwrap(field.type)[0]
+            if isinstance(inner, inspect.StrType) and inner.pattern:
+                found.append(f"{prefix}{field.encode_name}")
+            found += patterns(field.type, f"{prefix}{field.encode_name}.")
+        return found
+
+    keys = patterns(inspect.type_info(Config), "")
+    assert "device.id" in keys
+    for key in keys:
+        table, _, name = key.rpartition(".")
+        assert "regex" not in refusal(f'[{table}]\n{name} = "/ /\\n"')

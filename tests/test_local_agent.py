@@ -17,6 +17,12 @@ from tests.cases import edge_agent, json_lines
 from tests.servers.mosquitto import wait_until
 
 
+@pytest.fixture(autouse=True)
+def no_runtime_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As started by a person: the socket lies in the state folder."""
+    monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
+
+
 @pytest.fixture
 def settings(tmp_path: Path) -> Path:
     path = tmp_path / "agent.toml"

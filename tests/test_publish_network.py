@@ -683,3 +683,18 @@ def test_hang_ups_cost_no_session_that_there_was() -> None:
     rig.link.cut()
     rig.run_until(lambda: rig.network.status.connections == 2)
     assert all(keeps for _, keeps in asked(rig))
+
+
+def test_at_debug_each_dialling_and_each_message_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "agent.publish")
+    rig = Rig()
+    rig.inbox.put_window(perf_report())
+    connected(rig)
+    assert "dials mqtt://broker:1883, MQTT 5" in caplog.messages
+    size = len(rig.link.on("m/perf")[0].body)
+    assert f"sent {P}/m/perf, {size} bytes" in caplog.messages
+    caplog.clear()
+    caplog.set_level(logging.INFO, "agent.publish")
+    rig.inbox.put_window(perf_report())
+    rig.steps(6)
+    assert not [line for line in caplog.messages if line.startswith("sent ")]

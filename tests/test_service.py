@@ -13,9 +13,10 @@ from agent import config as settings
 from agent.bundle import Manifest, generate_key, make
 from agent.config import Config
 from agent.errors import CameraError, ModelError, RestartError
+from agent.parts import Parts
 from agent.records import FrameResult
 from tests.cases import COCO, make_clip
-from tests.servers.mosquitto import wait_until
+from tests.servers.mosquitto import free_port, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -122,3 +123,33 @@ def test_a_state_folder_that_cannot_be_written_is_none(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     bad = settings.override(Config(), {"device.state_dir": str(tmp_path / "file" / "b")})
     assert board.state_dir(bad) is None
+    assert board.state_trouble(good) == ""
+    assert board.state_trouble(bad).endswith("/file/b: Not a directory")
+
+
+def test_a_state_folder_that_cannot_be_written_is_an_alarm(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    changes = {"device.state_dir": str(tmp_path / "file" / "state"), "camera.uri": "demo:", "model.bundle": "demo:"}
+    mqtt = {"mqtt.host": "127.0.0.1", "mqtt.port": free_port()}
+    with Parts(settings.override(Config(), {**changes, **mqtt}), time.monotonic) as parts:
+        assert parts.publisher is not None
+        alarms = parts.publisher._session._cards.alarms
+        assert wait_until(lambda: "disk" in alarms)
+    good = {"device.state_dir": str(tmp_path / "state")}
+    with Parts(settings.override(Config(), {**changes, **mqtt, **good}), time.monotonic) as parts:
+        assert parts.publisher is not None
+        parts.publisher.alarm("marker", "said after it")
+        alarms = parts.publisher._session._cards.alarms
+        assert wait_until(lambda: "marker" in alarms)
+        assert "disk" not in alarms
+
+
+def test_a_bundle_that_cannot_be_unpacked_there_goes_into_a_passing_folder(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "slots").touch()
+    config = settings.override(Config(), {"device.state_dir": str(tmp_path), "model.bundle": "demo:"})
+    placed = Path(board.placed_model(config).config.model.path)
+    assert placed.is_file()
+    assert tmp_path not in placed.parents
+    assert "it is unpacked into a temporary folder" in caplog.text

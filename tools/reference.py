@@ -35,7 +35,8 @@ Every setting of the configuration file (TOML), with its default. Made by `pytho
 `agent/config/tables.py`; change it there.
 
 `edge-agent config init FILE` writes a file with all of them commented out, `edge-agent config explain KEY` prints a row
-of this page, `edge-agent config show` prints what is in force. An unknown key is refused by name, with the nearest
+of this page, `edge-agent config show` prints a file with its defaults. A relative path is taken from the
+file's folder. An unknown key is refused by name, with the nearest
 known one; so is a value of the wrong type or out of its range.
 """
 

@@ -124,7 +124,8 @@ def sweep(
 
 def _measure(config: Config, plan: Plan, row: dict[str, Any], path: Path, stop: Callable[[], bool]) -> Row:
     changes = row | ({"model.bundle": ""} if "model.path" in row else {})
-    path.write_text(settings.to_toml(settings.override(config, changes)), encoding="utf-8")
+    swept = settings.anchored(settings.override(config, changes), Path.cwd())
+    path.write_text(settings.to_toml(swept), encoding="utf-8")
     command = [
         sys.executable,
         "-P",

@@ -200,7 +200,7 @@ def check(
     delegate: DelegateName = None,
     as_json: AsJson = False,
 ) -> None:
-    """Try the configuration, the model, the camera and the broker; start nothing.
+    """Try the configuration, the state folder, the model, the camera, the broker and Prometheus; start nothing.
 
     Exits with the code of the first part that does not work.
     """

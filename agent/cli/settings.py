@@ -38,7 +38,7 @@ def init(
 
 @config_app.command()
 def show(config: ConfigPath = None) -> None:
-    """Print the settings in force, defaults included, as TOML."""
+    """Print the settings, defaults included, as TOML; what a bundle's manifest gives is left out."""
     from agent import config as settings
 
     typer.echo(settings.to_toml(settings.load(config)), nl=False)

@@ -10,10 +10,11 @@ from agent.config.explain import Setting, settings, template
 from agent.config.governor import GovernorConfig
 from agent.config.limits import MeasureConfig
 from agent.config.live import LIVE, not_live, overlaid, why_not_live
-from agent.config.load import convert, digest, load, override, parse, to_toml
+from agent.config.load import anchored, convert, digest, load, override, parse, to_toml
 from agent.config.outlets import DetectionsConfig, HomeAssistantConfig, PrometheusConfig
 from agent.config.parity import ParityConfig
 from agent.config.tables import (
+    OFFERED,
     CameraConfig,
     Config,
     DeviceConfig,
@@ -26,6 +27,7 @@ from agent.config.tables import (
 
 __all__ = [
     "LIVE",
+    "OFFERED",
     "CameraConfig",
     "Config",
     "DetectionsConfig",
@@ -41,6 +43,7 @@ __all__ = [
     "RuntimeConfig",
     "Setting",
     "ZoneConfig",
+    "anchored",
     "convert",
     "digest",
     "load",

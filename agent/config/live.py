@@ -79,4 +79,4 @@ def overlaid(config: Config, changes: Mapping[str, Any]) -> Config:
     for key, value in changes.items():
         table, _, name = key.partition(".")
         raw[table][name] = value
-    return convert(raw, origin="desired")
+    return convert(raw, origin="desired", given=config.given | changes.keys())

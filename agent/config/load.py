@@ -16,7 +16,8 @@ import tomli_w
 from msgspec import inspect
 
 from agent.config.explain import fields_of, settings, unwrap
-from agent.config.tables import Config
+from agent.config.places import beside
+from agent.config.tables import OFFERED, Config, with_given
 from agent.errors import ConfigError
 
 _MOST_BYTES = 1 << 20
@@ -31,18 +32,27 @@ _WORDS = {
 }
 """The library speaks of JSON; the file is TOML."""
 
+_FORMS = {
+    "camera.fourcc": "four plain letters, or empty",
+    "device.id": "a-z, 0-9 and - only, at most 64",
+    "device.site": "a-z, 0-9 and - only, 1 to 64",
+    "homeassistant.prefix": "letters, digits, _ and - only, with single slashes between words",
+    "prometheus.textfile": "a file whose name ends in .prom, or empty",
+}
+"""A regular expression is no sentence."""
+
 
 def load(path: Path | None) -> Config:
-    """The settings of a file; the defaults when ``path`` is None.
+    """The settings of a file, relative paths in it taken from its folder; the defaults when ``path`` is None.
 
     Raises:
         ConfigError: the file cannot be read, is no TOML, or holds a setting that is wrong; the message names it.
     """
-    return Config() if path is None else parse(_read(path), origin=str(path))
+    return Config() if path is None else parse(_read(path), origin=str(path), folder=path.parent)
 
 
-def parse(text: str, *, origin: str = "configuration") -> Config:
-    """The settings in ``text``; ``origin`` names it in errors.
+def parse(text: str, *, origin: str = "configuration", folder: Path | None = None) -> Config:
+    """The settings in ``text``; ``origin`` names it in errors, relative paths are those of ``folder``, if given.
 
     Raises:
         ConfigError: as :func:`load`.
@@ -51,11 +61,16 @@ def parse(text: str, *, origin: str = "configuration") -> Config:
         raw = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # ValueError: also an integer of more than 4300 digits
         raise ConfigError(f"{origin}: not valid TOML: {error}") from None
-    return convert(raw, origin=origin)
+    return convert(beside(raw, folder) if folder is not None else raw, origin=origin)
 
 
-def convert(raw: dict[str, Any], *, origin: str = "configuration") -> Config:
+def convert(raw: dict[str, Any], *, origin: str = "configuration", given: frozenset[str] | None = None) -> Config:
     """The settings in a nested dict.
+
+    Args:
+        raw: tables of settings.
+        origin: names it in errors.
+        given: dotted names of what somebody wrote down; None: all that is in ``raw``.
 
     Raises:
         ConfigError: as :func:`load`.
@@ -70,7 +85,7 @@ def convert(raw: dict[str, Any], *, origin: str = "configuration") -> Config:
         raise ConfigError(f"{origin}: {_say(str(error))}") from None
     for problem in _contradictions(config):
         raise ConfigError(f"{origin}: {problem}")
-    return config
+    return with_given(config, _names(raw) if given is None else given)
 
 
 def override(config: Config, changes: dict[str, Any]) -> Config:
@@ -79,22 +94,39 @@ def override(config: Config, changes: dict[str, Any]) -> Config:
     Raises:
         ConfigError: as :func:`load`.
     """
-    raw = msgspec.to_builtins(config)
-    for key, value in changes.items():
-        if value is not None:
-            table, _, name = key.partition(".")
-            raw[table][name] = value
-    return convert(raw, origin="command line")
+    raw, made = msgspec.to_builtins(config), {key: value for key, value in changes.items() if value is not None}
+    for key, value in made.items():
+        table, _, name = key.partition(".")
+        raw[table][name] = value
+    return convert(raw, origin="command line", given=config.given | made.keys())
+
+
+def anchored(config: Config, folder: Path) -> Config:
+    """``config`` with relative paths made absolute, so that it means the same in a file that lies elsewhere."""
+    return convert(beside(msgspec.to_builtins(config), folder), origin="command line", given=config.given)
 
 
 def to_toml(config: Config) -> str:
-    """The settings as TOML that :func:`parse` reads back to the same value; unset ones are left out."""
-    return tomli_w.dumps(_without_none(msgspec.to_builtins(config)))
+    """The settings as TOML that :func:`parse` reads back to the same value; unset ones are left out.
+
+    Where a bundle is named, so are those that its manifest gives: written down, they would overrule it.
+    """
+    raw = msgspec.to_builtins(config)
+    if config.model.bundle:
+        for name in OFFERED:
+            if f"model.{name}" not in config.given:
+                del raw["model"][name]
+    return tomli_w.dumps(_without_none(raw))
 
 
 def digest(config: Config) -> str:
     """First 12 hex digits of the sha256 of the settings: the same settings give the same digest everywhere."""
     return hashlib.sha256(msgspec.json.encode(msgspec.to_builtins(config), order="sorted")).hexdigest()[:12]
+
+
+def _names(raw: dict[str, Any]) -> frozenset[str]:
+    tables = ((table, rows) for table, rows in raw.items() if isinstance(rows, dict))
+    return frozenset(f"{table}.{name}" for table, rows in tables for name in rows)
 
 
 def _read(path: Path) -> str:
@@ -139,6 +171,8 @@ def _say(message: str) -> str:
     rows = {row.key: row for row in settings()}
     row = rows.get(re.sub(r"\[\d+\]", "[]", re.sub(r"(\[[^\]]*\])+$", "", place)))
     fault = fault[:1].lower() + fault[1:]
+    if place in _FORMS and "matching regex" in fault:
+        fault = f"must be {_FORMS[place]}"
     if row and row.kind == "choice":
         fault += f"; one of {row.allowed}"
     return f"{place or 'the file'}: {fault}" + (f" ({row.description})" if row and row.description else "")
@@ -150,6 +184,8 @@ def _in_toml(quoted: re.Match[str]) -> str:
 
 def _broker_contradictions(config: Config) -> Iterator[str]:
     mqtt = config.mqtt
+    if mqtt.host.startswith("[") or mqtt.host.count(":") == 1:  # a bare IPv6 address has two colons at the least
+        yield f"mqtt.host: {mqtt.host!r} is no name or address; give the port in mqtt.port, and no brackets"
     if "/" in mqtt.host:
         yield f"mqtt.host: {mqtt.host!r} is an address; give the name alone, beside it mqtt.port and mqtt.tls"
     if bool(mqtt.cert_file) != bool(mqtt.key_file):

@@ -19,6 +19,8 @@ Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 Ident = Annotated[str, Meta(pattern=r"^[a-z0-9-]{0,64}\Z")]
 Place = Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,64}\Z")]
 
+_GIVEN = "_given"
+
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One ``[table]`` of the file."""
@@ -40,6 +42,20 @@ class DeviceConfig(Section, frozen=True, kw_only=True):
             description="Folder for what must survive a restart; empty: $STATE_DIRECTORY, or ~/.local/state/edge-agent."
         ),
     ] = ""
+
+
+OFFERED = (
+    "color",
+    "resize",
+    "mean",
+    "std",
+    "heads",
+    "label_offset",
+    "score_threshold",
+    "class_thresholds",
+    "iou_threshold",
+)
+"""Settings of ``[model]`` that a bundle's manifest gives where nobody wrote them down."""
 
 
 class ModelConfig(Section, frozen=True, kw_only=True):
@@ -123,7 +139,7 @@ class CameraConfig(Section, frozen=True, kw_only=True):
         str,
         Meta(
             description="/dev/video0, usb:0, picamera:, rtsp://..., http://... (MJPEG), a video file, "
-            "a folder of pictures or one picture."
+            "a folder of pictures, one picture, or demo: (a rendered conveyor belt)."
         ),
     ] = ""
     width: Annotated[
@@ -286,7 +302,7 @@ class LogConfig(Section, frozen=True, kw_only=True):
     )
 
 
-class Config(Section, frozen=True, kw_only=True):
+class Config(Section, frozen=True, kw_only=True, dict=True):
     """The whole file."""
 
     device: Annotated[DeviceConfig, Meta(description="Who this board is.")] = DeviceConfig()
@@ -302,3 +318,18 @@ class Config(Section, frozen=True, kw_only=True):
     homeassistant: Annotated[HomeAssistantConfig, Meta(description="Announces the board.")] = HomeAssistantConfig()
     prometheus: Annotated[PrometheusConfig, Meta(description="The health card for Prometheus.")] = PrometheusConfig()
     log: Annotated[LogConfig, Meta(description="What is logged.")] = LogConfig()
+
+    @property
+    def given(self) -> frozenset[str]:
+        """Dotted names of the settings that somebody wrote down, also where the value is the default's.
+
+        No setting itself: it is in no file and no digest, and two of equal settings are equal whoever wrote what.
+        """
+        found: frozenset[str] = self.__dict__.get(_GIVEN, frozenset())
+        return found
+
+
+def with_given(config: Config, names: frozenset[str]) -> Config:
+    """The same object, marked with the dotted names of what somebody wrote down; done once, when it is made."""
+    config.__dict__[_GIVEN] = names
+    return config

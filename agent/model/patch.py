@@ -142,6 +142,7 @@ def _unpacked(patch: RangePatch, found: Sequence[Group]) -> list[Scale | None]:
     return [scales.get(group.tensors) for group in found]
 
 
+@np.errstate(invalid="ignore", over="ignore")  # a damaged file's scales may be no numbers; what they make is judged
 def rescale(net: Net, found: Sequence[Group], scales: Sequence[Scale | None]) -> bytes:
     """The file with new scales; those that stay as they are leave every byte as it is."""
     draft = Draft(net.data)

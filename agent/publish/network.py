@@ -124,6 +124,7 @@ class Network:
         link = self._dial(self._version, self._session.will(self._conn.next), self._asks_session)
         self.is_dialling = True
         self.status = self._look()
+        log.debug("dials %s, MQTT %s", self._access.where, "5" if self._version == 5 else "3.1.1")
         try:
             link.open()
         except (OSError, ValueError) as error:

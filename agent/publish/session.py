@@ -258,6 +258,7 @@ class Session:
 
     def _send(self, link: Link, parcel: Parcel, qos: int) -> None:
         mid = link.publish(parcel.topic, parcel.body, qos, parcel.retain)
+        log.debug("sent %s, %d bytes", parcel.topic, len(parcel.body))
         self._published += 1
         self._bytes_out[parcel.cls] += packet_bytes(parcel.topic, parcel.body, qos)
         if qos:

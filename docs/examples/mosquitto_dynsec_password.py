@@ -12,10 +12,17 @@ from pathlib import Path
 
 ITERATIONS = 100_000
 
+if len(sys.argv) != 3:
+    sys.exit("usage: python3 mosquitto_dynsec_password.py DYNSEC.json USER < FILE_WITH_THE_PASSWORD")
 path, name = Path(sys.argv[1]), sys.argv[2]
+try:
+    clients = (document := json.loads(path.read_text()))["clients"]
+except OSError as error:
+    sys.exit(f"{path}: cannot be read: {error.strerror}")
+except (ValueError, KeyError, TypeError):
+    sys.exit(f"{path}: is no file of mosquitto's dynamic security")
 password = sys.stdin.readline().rstrip("\n").encode()
-document = json.loads(path.read_text())
-client = next((one for one in document["clients"] if one["username"] == name), None)
+client = next((one for one in clients if one["username"] == name), None)
 if client is None or not password:
     sys.exit(f"{path}: no client {name!r}, or no password")
 salt = os.urandom(12)
@@ -25,4 +32,7 @@ client |= {
     "salt": base64.b64encode(salt).decode(),
     "iterations": ITERATIONS,
 }
-path.write_text(json.dumps(document, indent=2) + "\n")
+try:
+    path.write_text(json.dumps(document, indent=2) + "\n")
+except OSError as error:
+    sys.exit(f"{path}: cannot be written: {error.strerror}")
