@@ -57,7 +57,7 @@ test-wheel: setup wheel  ## the wheel in an empty environment looks at a picture
 	bash tests/wheel.sh dist $(PYTHON)
 
 test-system: setup packages  ## the long lanes: a browser, ten thousand commands, kills at random, a VM with a kernel camera
-	$(BIN)/python -m pytest -q -m slow --timeout 600 tests
+	$(BIN)/python -m $(PYTEST) -m slow --timeout 600 tests
 	$(BIN)/python -m pytest -q -m system --timeout 1800 tests/system
 
 lint: setup  ## ruff, mypy --strict, shellcheck
