@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 
 from agent import config as settings
 from agent.bench import Plan, Result
-from agent.bench.sweep import Row, _options, _row, best, combinations, table
+from agent.bench.choice import NEAR, best, to_write
+from agent.bench.sweep import Row, _options, _row, combinations, table
 from agent.bench.tune import BACKUP, edited, tune
 from agent.config import Config
 from agent.errors import ConfigError, StorageError
@@ -28,7 +30,11 @@ def result(latency_s: float = 0.01, celsius: float | None = 50.0, **seen: Any) -
     return make_run(Plan(warmup_s=0.0), lambda _: latency_s, lambda _: conditions(celsius, **seen)).go()
 
 
-def row(threads: int, found: Result | None, error: str = "") -> Row:
+def row(threads: int, found: Result | None, error: str = "", *, ran: int | None = None) -> Row:
+    if found is not None:
+        env = found.environment
+        runtime = replace(env.runtime, num_threads=ran or threads)
+        found = msgspec.structs.replace(found, environment=msgspec.structs.replace(env, runtime=runtime))
     return Row(settings={"runtime.num_threads": threads}, result=found, error=error)
 
 
@@ -64,6 +70,24 @@ def test_the_best_is_the_fastest_that_is_valid_and_within_the_limits() -> None:
     assert "* num_threads=4" in said
     assert "died of SIGSEGV" in said
     assert "not valid: other processes" in said
+
+
+def test_what_ran_counts_and_not_what_was_asked_for() -> None:
+    one, two = row(1, result(0.010)), row(2, result(0.008), ran=1)
+    assert best([one, two]) is one, "the same in effect: the first counts, whatever the noise says"
+    assert best([two]) is two
+    assert to_write(two) == {"runtime.num_threads": 1}
+    assert "num_threads=2 (ran on 1)" in table([one, two], one)
+    assert "num_threads=1  " in table([one, two], one)
+    spoilt = row(1, result(0.010, others_cores=1.0))
+    assert best([spoilt, two]) is two, "what is not valid stands in nobody's way"
+
+
+def test_of_rows_as_fast_as_each_other_the_one_with_fewer_threads_is_taken() -> None:
+    four = row(4, result(0.010))
+    near, far = row(2, result(0.010 * (1 + 0.8 * NEAR))), row(1, result(0.010 * (1 + 2 * NEAR)))
+    assert best([four, near, far]) is near
+    assert best([four, far]) is four
 
 
 def test_a_crash_a_refusal_and_silence_are_rows() -> None:
@@ -105,11 +129,11 @@ def test_a_sweep_measures_each_in_its_own_process_and_tunes_the_file(tmp_path: P
     assert [each["exit_code"] in {0, 75} for each in found["rows"]] == [True] * 4
     measured = [each for each in found["rows"] if each["result"]]
     assert [each["settings"]["runtime.num_threads"] for each in measured] == [1, 2]
-    assert [each["result"]["environment"]["runtime"]["num_threads"] for each in measured] == [1, 2]
+    assert [each["result"]["environment"]["runtime"]["num_threads"] for each in measured] == [1, 1]
     absent = [each for each in found["rows"] if not each["result"]]
     assert len(absent) == 2
     assert all("/absent.so" in each["error"] for each in absent)
-    assert "num_threads=2, delegate=none" in done.stdout
+    assert "num_threads=2 (ran on 1), delegate=none" in done.stdout
 
 
 def test_tune_needs_a_sweep_and_a_file() -> None:

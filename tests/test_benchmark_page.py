@@ -9,6 +9,7 @@ from typing import get_args
 import pytest
 
 from agent.bench import TITLES, Plan, rules, steady, validity
+from agent.bench.choice import NEAR
 from agent.bench.early import discards
 from agent.bench.frames import MOST_BYTES
 from agent.bench.plan import ScenarioName
@@ -70,6 +71,7 @@ def test_figures_in_the_text_are_those_of_the_code() -> None:
     assert f"At least {compare.LEAST_WINDOWS} windows a side" in PAGE
     assert f"goes no further than {100 * compare.SAME:g} %" in PAGE
     assert f"agent.toml{BACKUP}" in PAGE
+    assert f"less\nthan {100 * NEAR:g} % behind it" in PAGE
     assert discards(64, 0.9) == discards(662, 0.99) == 0, "as the page says"
 
 

@@ -46,6 +46,7 @@ def sweep(settings: Config, plan: Plan, wish: Wish, *, as_json: bool) -> int:
     import time
 
     from agent import bench, console
+    from agent.bench import choice
     from agent.bench import sweep as sweeps
     from agent.service import signals
 
@@ -61,7 +62,7 @@ def sweep(settings: Config, plan: Plan, wish: Wish, *, as_json: bool) -> int:
             typer.echo(f"{len(rows)} of {len(combinations)} done", err=True)
             _keep(wish.out, sweeps.encode(rows))
     p99_s = wish.limit_p99_ms / 1e3 if wish.limit_p99_ms is not None else None
-    chosen = sweeps.best(rows, p99_s=p99_s, celsius=wish.limit_celsius)
+    chosen = choice.best(rows, p99_s=p99_s, celsius=wish.limit_celsius)
     typer.echo(sweeps.encode(rows) if as_json else sweeps.table(rows, chosen), nl=not as_json)
     if chosen is None:
         typer.echo("no valid row keeps to the limits: nothing is chosen", err=True)
@@ -84,10 +85,10 @@ def _keep(out: Path | None, data: bytes) -> None:
 
 
 def _tune(config: Path, chosen: Row) -> None:
+    from agent.bench.choice import to_write
     from agent.bench.tune import tune
 
-    # Which model runs is no matter of speed alone: it is left to the person.
-    changes = {key: value for key, value in chosen.settings.items() if key.startswith("runtime.")}
+    changes = to_write(chosen)
     if not changes:
         typer.echo(f"{config}: left as it is; only threads, backend and delegate are written", err=True)
         return
