@@ -140,6 +140,31 @@ def test_tune_needs_a_sweep_and_a_file() -> None:
     assert edge_agent("bench", "--tune").returncode == 2
 
 
+def test_what_every_row_would_refuse_is_refused_before_the_first(tmp_path: Path) -> None:
+    config = tmp_path / "agent.toml"
+    config.write_text('[camera]\nuri = "demo:"\n')
+    done = edge_agent("bench", *QUICK, "--config", config, "--sweep", "threads=1,2")
+    assert done.returncode == 78, done.stderr
+    assert done.stderr.count("no model is named") == 1
+    assert "done" not in done.stderr
+    config.write_text('runtime = {num_threads = 1}\ncamera.uri = "demo:"\nmodel.bundle = "demo:"\n')
+    done = edge_agent("bench", *QUICK, "--config", config, "--sweep", "threads=1,2", "--tune")
+    assert done.returncode == 78, done.stderr
+    assert "write it in yourself" in done.stderr
+    assert "done" not in done.stderr
+    (tmp_path / "link.toml").symlink_to(config)
+    done = edge_agent("bench", *QUICK, "--config", tmp_path / "link.toml", "--sweep", "threads=1", "--tune")
+    assert done.returncode == 74, done.stderr
+    assert "1 of 1" not in done.stderr
+
+
+def test_without_a_valid_row_no_limit_is_blamed() -> None:
+    words = ("--sweep", "delegate=/absent.so")
+    done = edge_agent("bench", *QUICK, *words)
+    assert done.returncode == 75
+    assert done.stderr.splitlines()[-1] == "no row is valid: nothing is chosen"
+
+
 COMMENTED = """\
 # the board at the door
 [camera]
