@@ -158,9 +158,16 @@ def test_what_every_row_would_refuse_is_refused_before_the_first(tmp_path: Path)
     assert "1 of 1" not in done.stderr
 
 
-def test_without_a_valid_row_no_limit_is_blamed() -> None:
+def test_a_sweep_is_kept_by_the_usual_name_and_without_a_valid_row_no_limit_is_blamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     words = ("--sweep", "delegate=/absent.so")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent.parent))
+    monkeypatch.chdir(tmp_path)
     done = edge_agent("bench", *QUICK, *words)
+    kept = [one.name for one in tmp_path.glob("bench-*.json")]
+    assert len(kept) == 1
+    assert f"written to {kept[0]}" in done.stderr
     assert done.returncode == 75
     assert done.stderr.splitlines()[-1] == "no row is valid: nothing is chosen"
 

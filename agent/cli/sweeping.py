@@ -65,6 +65,8 @@ def sweep(settings: Config, plan: Plan, wish: Wish, *, as_json: bool) -> int:
     p99_s = wish.limit_p99_ms / 1e3 if wish.limit_p99_ms is not None else None
     chosen = choice.best(rows, p99_s=p99_s, celsius=wish.limit_celsius)
     typer.echo(sweeps.encode(rows) if as_json else sweeps.table(rows, chosen), nl=not as_json)
+    if wish.out is not None and rows:
+        typer.echo(f"written to {wish.out}", err=True)
     if chosen is None:
         is_any_valid = choice.best(rows) is not None
         why = "no valid row keeps to the limits" if is_any_valid else "no row is valid"
