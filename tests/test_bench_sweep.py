@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 
 from agent import config as settings
 from agent.bench import Plan, Result
-from agent.bench.sweep import Row, _options, _row, best, combinations, table
+from agent.bench.choice import NEAR, best, to_write
+from agent.bench.sweep import Row, _options, _row, combinations, table
 from agent.bench.tune import BACKUP, edited, tune
 from agent.config import Config
 from agent.errors import ConfigError, StorageError
@@ -28,7 +30,11 @@ def result(latency_s: float = 0.01, celsius: float | None = 50.0, **seen: Any) -
     return make_run(Plan(warmup_s=0.0), lambda _: latency_s, lambda _: conditions(celsius, **seen)).go()
 
 
-def row(threads: int, found: Result | None, error: str = "") -> Row:
+def row(threads: int, found: Result | None, error: str = "", *, ran: int | None = None) -> Row:
+    if found is not None:
+        env = found.environment
+        runtime = replace(env.runtime, num_threads=ran or threads)
+        found = msgspec.structs.replace(found, environment=msgspec.structs.replace(env, runtime=runtime))
     return Row(settings={"runtime.num_threads": threads}, result=found, error=error)
 
 
@@ -64,6 +70,24 @@ def test_the_best_is_the_fastest_that_is_valid_and_within_the_limits() -> None:
     assert "* num_threads=4" in said
     assert "died of SIGSEGV" in said
     assert "not valid: other processes" in said
+
+
+def test_what_ran_counts_and_not_what_was_asked_for() -> None:
+    one, two = row(1, result(0.010)), row(2, result(0.008), ran=1)
+    assert best([one, two]) is one, "the same in effect: the first counts, whatever the noise says"
+    assert best([two]) is two
+    assert to_write(two) == {"runtime.num_threads": 1}
+    assert "num_threads=2 (ran on 1)" in table([one, two], one)
+    assert "num_threads=1  " in table([one, two], one)
+    spoilt = row(1, result(0.010, others_cores=1.0))
+    assert best([spoilt, two]) is two, "what is not valid stands in nobody's way"
+
+
+def test_of_rows_as_fast_as_each_other_the_one_with_fewer_threads_is_taken() -> None:
+    four = row(4, result(0.010))
+    near, far = row(2, result(0.010 * (1 + 0.8 * NEAR))), row(1, result(0.010 * (1 + 2 * NEAR)))
+    assert best([four, near, far]) is near
+    assert best([four, far]) is four
 
 
 def test_a_crash_a_refusal_and_silence_are_rows() -> None:
@@ -105,15 +129,47 @@ def test_a_sweep_measures_each_in_its_own_process_and_tunes_the_file(tmp_path: P
     assert [each["exit_code"] in {0, 75} for each in found["rows"]] == [True] * 4
     measured = [each for each in found["rows"] if each["result"]]
     assert [each["settings"]["runtime.num_threads"] for each in measured] == [1, 2]
-    assert [each["result"]["environment"]["runtime"]["num_threads"] for each in measured] == [1, 2]
+    assert [each["result"]["environment"]["runtime"]["num_threads"] for each in measured] == [1, 1]
     absent = [each for each in found["rows"] if not each["result"]]
     assert len(absent) == 2
     assert all("/absent.so" in each["error"] for each in absent)
-    assert "num_threads=2, delegate=none" in done.stdout
+    assert "num_threads=2 (ran on 1), delegate=none" in done.stdout
 
 
 def test_tune_needs_a_sweep_and_a_file() -> None:
     assert edge_agent("bench", "--tune").returncode == 2
+
+
+def test_what_every_row_would_refuse_is_refused_before_the_first(tmp_path: Path) -> None:
+    config = tmp_path / "agent.toml"
+    config.write_text('[camera]\nuri = "demo:"\n')
+    done = edge_agent("bench", *QUICK, "--config", config, "--sweep", "threads=1,2")
+    assert done.returncode == 78, done.stderr
+    assert done.stderr.count("no model is named") == 1
+    assert "done" not in done.stderr
+    config.write_text('runtime = {num_threads = 1}\ncamera.uri = "demo:"\nmodel.bundle = "demo:"\n')
+    done = edge_agent("bench", *QUICK, "--config", config, "--sweep", "threads=1,2", "--tune")
+    assert done.returncode == 78, done.stderr
+    assert "write it in yourself" in done.stderr
+    assert "done" not in done.stderr
+    (tmp_path / "link.toml").symlink_to(config)
+    done = edge_agent("bench", *QUICK, "--config", tmp_path / "link.toml", "--sweep", "threads=1", "--tune")
+    assert done.returncode == 74, done.stderr
+    assert "1 of 1" not in done.stderr
+
+
+def test_a_sweep_is_kept_by_the_usual_name_and_without_a_valid_row_no_limit_is_blamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("--sweep", "delegate=/absent.so")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent.parent))
+    monkeypatch.chdir(tmp_path)
+    done = edge_agent("bench", *QUICK, *words)
+    kept = [one.name for one in tmp_path.glob("bench-*.json")]
+    assert len(kept) == 1
+    assert f"written to {kept[0]}" in done.stderr
+    assert done.returncode == 75
+    assert done.stderr.splitlines()[-1] == "no row is valid: nothing is chosen"
 
 
 COMMENTED = """\

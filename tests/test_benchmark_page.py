@@ -9,11 +9,13 @@ from typing import get_args
 import pytest
 
 from agent.bench import TITLES, Plan, rules, steady, validity
+from agent.bench.choice import NEAR
 from agent.bench.early import discards
 from agent.bench.frames import MOST_BYTES
 from agent.bench.plan import ScenarioName
 from agent.bench.store import LEAST_PAUSE_S, SHARE_OF_RUN
 from agent.bench.tune import BACKUP
+from agent.errors import CameraError, ConfigError, ModelError, StorageError, UnavailableError
 from tests.cases import edge_agent
 from tools import compare
 
@@ -45,7 +47,14 @@ def thresholds() -> str:
         ("stolen time", f"the host took more than {validity.STOLEN_SHARE:.0%} of a virtual machine's time", too),
         ("throttling, cap, soft limit", "any window saw it, or the bits changed", "a finding"),
         ("clock", f"lowest and highest differ by more than {validity.CLOCK_SPREAD:.0%}", "a finding"),
-        ("length", "shorter than the rules above, stopped, or the frames ended", too),
+        (
+            "length",
+            (
+                "shorter than the rules above or than `--seconds`, `--queries` or `--minutes` asked for, stopped, "
+                "or the frames ended"
+            ),
+            too,
+        ),
     ]
     lines = ["| sign | spoils a run when | in a soak |", "|---|---|---|"]
     return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)]).replace(" %", "%").replace("%", " %")
@@ -70,6 +79,7 @@ def test_figures_in_the_text_are_those_of_the_code() -> None:
     assert f"At least {compare.LEAST_WINDOWS} windows a side" in PAGE
     assert f"goes no further than {100 * compare.SAME:g} %" in PAGE
     assert f"agent.toml{BACKUP}" in PAGE
+    assert f"less\nthan {100 * NEAR:g} % behind it" in PAGE
     assert discards(64, 0.9) == discards(662, 0.99) == 0, "as the page says"
 
 
@@ -79,3 +89,8 @@ def test_every_option_on_the_page_exists_and_every_word_of_a_comparison_is_there
     assert options - known == {"--anyway", "--timeout"}, "which are options of compare and of ask"
     for word in ("slower", "faster", "same", "cannot tell"):
         assert f"`{word}`" in PAGE
+
+
+def test_every_exit_code_of_a_run_is_on_the_page() -> None:
+    for error in (ConfigError, ModelError, CameraError, StorageError, UnavailableError):
+        assert f"| {error.exit_code} | " in PAGE

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from agent.bench import Plan, Result, encode
 from tests.bench_fakes import conditions, make_run, window
-from tools.compare import BETWEEN_RUNS, LEAST_WINDOWS, Floats, block_length, compare, differences, doubts, table
+from tools.compare import BETWEEN_RUNS, LEAST_WINDOWS, Floats, block_length, compare, differences, doubts, table, values
 
 WINDOWS = 60
 BASE = make_run(Plan(warmup_s=0.0), lambda _: 0.01).go()
@@ -133,6 +133,17 @@ def test_what_measures_something_else_is_told() -> None:
     scenario = msgspec.structs.replace(one, plan=Plan(scenario="offline"))
     for other, word in ((model, "model"), (source, "frames"), (scenario, "scenario")):
         assert [word in said for said in differences(one, other)] == [True]
+
+
+def test_values_of_both_and_what_they_were_run_with_stand_below() -> None:
+    one = make_run(Plan(warmup_s=0.0), lambda _: 0.01).go()
+    other = changed(make_run(Plan(warmup_s=0.0), lambda _: 0.02).go(), agent="9")
+    said = values(one, other)
+    assert "A: p50 10.00 ms" in said
+    assert "B: p50 20.00 ms" in said
+    assert "50.0 frames/s" in said
+    assert "differs: agent 0 against 9" in said
+    assert "differs: nothing" in values(one, one)
 
 
 def edge_tools(*arguments: object) -> subprocess.CompletedProcess[str]:

@@ -158,7 +158,7 @@ def test_the_rows_of_a_sweep_are_drawn_one_by_one(tmp_path: Path) -> None:
     done = edge_tools("report", tmp_path / "s.json", "--out", tmp_path / "r.html")
     assert done.returncode == 0, done.stderr
     text = (tmp_path / "r.html").read_text()
-    assert re.findall(r"<h2>(.*?)</h2>", text)[1:] == ["s.json: num_threads=1", "s.json: num_threads=2"]
+    assert re.findall(r"<h2>(.*?)</h2>", text)[1:] == ["s.json: num_threads=1", "s.json: num_threads=2 (ran on 1)"]
     assert measured(encode(soak())) is None
     assert measured(b"{}") is None
 

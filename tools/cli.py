@@ -110,6 +110,7 @@ def compare(
     for sentence in against:
         typer.echo(f"mind: {sentence}", err=True)
     typer.echo(intervals.table(found))
+    typer.echo(intervals.values(*results))
 
 
 @app.command()

@@ -186,5 +186,32 @@ def table(found: Sequence[Ratio]) -> str:
     return "\n".join(lines)
 
 
+def values(one: Result, other: Result) -> str:
+    """The figures of both whole runs, and in one line what they were run with where that differs."""
+    lines = []
+    for name, result in (("A", one), ("B", other)):
+        score = result.score
+        if score is not None:
+            times = ", ".join(
+                f"{word} {seconds * 1e3:.2f} ms"
+                for word, seconds in (("p50", score.p50_s), ("p90", score.p90_s), ("p99", score.p99_s))
+            )
+            lines.append(f"{name}: {times}, {score.samples_per_s:.1f} frames/s")
+    pairs = list(zip(_setting(one), _setting(other), strict=True))
+    unlike = [f"{mine[0]} {mine[1]} against {his[1]}" for mine, his in pairs if mine != his]
+    return "\n".join([*lines, f"differs: {', '.join(unlike) or 'nothing of board, runtime, threads and agent'}"])
+
+
+def _setting(result: Result) -> list[tuple[str, str]]:
+    env, runtime = result.environment, result.environment.runtime
+    return [
+        ("threads", str(runtime.num_threads)),
+        ("runtime", f"{runtime.backend} {runtime.version}"),
+        ("delegate", runtime.delegate or "none"),
+        ("board", env.board.model),
+        ("agent", env.agent),
+    ]
+
+
 def _percent(ratio: float) -> str:
     return f"{(ratio - 1.0) * 100:+.1f} %"

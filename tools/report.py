@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from agent.bench import TITLES, Result, Window
+from agent.bench.table import soak_rates, soak_words
 from agent.records import SketchBins, StageStats
 from tools import compare
 from tools.plot import Frame, Line, bars, lines
@@ -104,12 +105,7 @@ def _soak(result: Result) -> str:
     soak = result.soak
     if soak is None:
         return ""
-    steady = f"steady from {soak.steady_s:.0f} s" if soak.steady_s is not None else "never steady"
-    throttle = (
-        f"throttled after {soak.first_throttle_s:.0f} s" if soak.first_throttle_s is not None else "not throttled"
-    )
-    rates = f"first minute {soak.first_minute_per_s:.1f} frames/s, at the end {soak.steady_per_s:.1f}"
-    return f"<p>{escape(steady)}; {escape(throttle)}; {escape(rates)}.</p>"
+    return f"<p>{escape(soak_words(result, soak))}; {escape(soak_rates(result, soak))}.</p>"
 
 
 def _over_time(result: Result) -> str:

@@ -8,7 +8,8 @@
                                                  │
                                    result (a record, one JSON) ── store, table
 
-``sweep`` runs many settings, each in a process of its own; ``tune`` writes the best one into the configuration.
+``sweep`` runs many settings, each in a process of its own; ``choice`` finds the best one, ``tune`` writes it into the
+configuration.
 Everything but sweeping runs on the calling thread.
 """
 

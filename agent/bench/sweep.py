@@ -196,27 +196,6 @@ def _row(row: dict[str, Any], code: int, stdout: bytes, stderr: bytes) -> Row:
     )
 
 
-def best(rows: Sequence[Row], *, p99_s: float | None = None, celsius: float | None = None) -> Row | None:
-    """The fastest valid row within the limits; of equals the first. None: no row is.
-
-    Args:
-        rows: what was measured.
-        p99_s: longest p99 of a query.
-        celsius: highest temperature of any window's end; a row that does not know its own is out.
-    """
-
-    def fits(result: Result) -> bool:
-        if not result.valid or result.score is None or (p99_s is not None and result.score.p99_s > p99_s):
-            return False
-        degrees = [window.soc_celsius for window in result.windows]
-        return celsius is None or all(each is not None and each <= celsius for each in degrees)
-
-    fitting = [
-        (row.result.score.samples_per_s, row) for row in rows if row.result and row.result.score and fits(row.result)
-    ]
-    return max(fitting, key=lambda pair: pair[0])[1] if fitting else None
-
-
 def table(rows: Sequence[Row], chosen: Row | None) -> str:
     """For a person; the chosen row has a star."""
     lines = [f"{'':<2}{'settings':<44}{'frames/s':>10}{'p50 ms':>9}{'p99 ms':>9}{'max C':>7}  "]
@@ -245,7 +224,15 @@ def measured(data: bytes) -> list[tuple[str, Result]] | None:
 
 
 def _said(row: Row) -> str:
-    return ", ".join(f"{key.partition('.')[2]}={value or 'none'}" for key, value in row.settings.items())
+    words = [f"{key.partition('.')[2]}={value or 'none'}{_otherwise(row, key)}" for key, value in row.settings.items()]
+    return ", ".join(words)
+
+
+def _otherwise(row: Row, key: str) -> str:
+    if key != "runtime.num_threads" or row.result is None:
+        return ""
+    ran = row.result.environment.runtime.num_threads
+    return "" if ran == row.settings[key] else f" (ran on {ran})"
 
 
 def encode(rows: Sequence[Row]) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from agent.bench.plan import TITLES
 from agent.bench.result import Result, Score, Soak
+from agent.bench.run import FIRST_MINUTE_S
 from agent.records import StageStats
 
 _STAGES = ("age", "preprocess", "invoke", "postprocess", "total")
@@ -52,7 +53,7 @@ def _score(result: Result, score: Score) -> list[str]:
     figures = (("p50", score.p50_s), ("p90", score.p90_s), ("p99", score.p99_s), ("max", score.max_s))
     latency = "  ".join(f"{name} {_ms(seconds)}" for name, seconds in figures)
     rate = f"{score.queries} queries in {score.duration_s:.1f} s, {score.samples_per_s:.1f} frames/s"
-    lines = [f"{rate}; latency in ms: {latency}"]
+    lines = [f"{rate}; latency in ms: {latency}", *_drops(result)]
     if score.estimate_s is not None:
         percent = f"p{score.estimate_percentile * 100:g}"
         lines.append(f"{percent} by MLPerf's early stopping: {_ms(score.estimate_s)} ms")
@@ -74,17 +75,9 @@ def _stages(stages: dict[str, StageStats]) -> list[str]:
 
 
 def _soak(result: Result, soak: Soak) -> list[str]:
-    steady = f"steady from {soak.steady_s:.0f} s" if soak.steady_s is not None else "never steady"
-    throttle = (
-        f"throttled after {soak.first_throttle_s:.0f} s" if soak.first_throttle_s is not None else "not throttled"
-    )
     heat = f", at most {soak.hottest_celsius:.1f} C" if soak.hottest_celsius is not None else ""
-    change = f"{soak.steady_per_s / soak.first_minute_per_s - 1.0:+.1%}"
-    rates = f"first minute {soak.first_minute_per_s:.1f} frames/s, at the end {soak.steady_per_s:.1f} ({change})"
-    lines = [
-        f"{steady}; {throttle}{heat}",
-        f"{rates}, p50 {_ms(soak.steady_p50_s)} ms, p99 {_ms(soak.steady_p99_s)} ms",
-    ]
+    figures = f"p50 {_ms(soak.steady_p50_s)} ms, p99 {_ms(soak.steady_p99_s)} ms"
+    lines = [f"{soak_words(result, soak)}{heat}", f"{soak_rates(result, soak)}, {figures} of a query there"]
     if soak.energy_per_query_joules is not None:
         lines.append(f"{soak.energy_per_query_joules:.3f} J a query, everything on the processor included")
     lines += ["", f"{'at s':>7}{'fps':>9}{'p50':>9}{'p90':>9}{'p99':>9}{'max':>9}{'C':>7}{'MHz':>7}  disturbed by"]
@@ -98,6 +91,34 @@ def _soak(result: Result, soak: Soak) -> list[str]:
             f"{window.started_s:>7.0f}{window.samples_per_s:>9.1f}{figures}{celsius:>7}{clock:>7}  {said}".rstrip()
         )
     return lines
+
+
+def soak_words(result: Result, soak: Soak) -> str:
+    """Whether the board became steady, and whether it was held back; what it does not tell is not said to be fine."""
+    never = "never steady" if result.ended == "done" else "not steady yet"
+    steady = f"steady from {soak.steady_s:.0f} s" if soak.steady_s is not None else never
+    if soak.first_throttle_s is not None:
+        return f"{steady}; throttled after {soak.first_throttle_s:.0f} s"
+    return f"{steady}; {'throttling: not known here' if 'throttling' in result.not_checked else 'not throttled'}"
+
+
+def soak_rates(result: Result, soak: Soak) -> str:
+    """Frames a second at the end, against the first minute once the two are apart."""
+    lasted_s = sum(window.duration_s for window in result.windows)
+    if lasted_s < 2 * FIRST_MINUTE_S:
+        return f"last windows {soak.steady_per_s:.1f} frames/s"
+    change = f"{soak.steady_per_s / soak.first_minute_per_s - 1.0:+.1%}"
+    return f"first minute {soak.first_minute_per_s:.1f} frames/s, at the end {soak.steady_per_s:.1f} ({change})"
+
+
+def _drops(result: Result) -> list[str]:
+    dropped = [window.dropped for window in result.windows if window.dropped is not None]
+    if not dropped:
+        return []
+    lost, seen = sum(dropped), sum(window.queries for window in result.windows)
+    age = result.stages.get("age")
+    said = f"; age in ms: p50 {_ms(age.p50_s)}  p99 {_ms(age.p99_s)}" if age is not None else ""
+    return [f"dropped {lost} of {lost + seen} frames{said}"]
 
 
 def _ms(seconds: float) -> str:

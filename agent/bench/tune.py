@@ -35,6 +35,18 @@ def tune(path: Path, changes: dict[str, Any]) -> Path:
         ConfigError: the file cannot be changed without changing more than that.
         StorageError: it is not ours to write.
     """
+    new = expect_changeable(path, changes)
+    backup = path.with_name(path.name + BACKUP)
+    try:
+        shutil.copy2(path, backup)
+        _replace(path, new)
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be written: {error.strerror}") from None
+    return backup
+
+
+def expect_changeable(path: Path, changes: dict[str, Any]) -> str:
+    """The file's text with the settings in it; nothing is written. Arguments and errors of :func:`tune`."""
     _expect_own(path)
     text = path.read_text(encoding="utf-8")
     new = edited(text, changes)
@@ -46,13 +58,7 @@ def tune(path: Path, changes: dict[str, Any]) -> Path:
     if not is_right:
         said = ", ".join(f"{key} = {_toml(value)}" for key, value in changes.items())
         raise ConfigError(f"{path}: is laid out in a way that is not changed here; write it in yourself: {said}")
-    backup = path.with_name(path.name + BACKUP)
-    try:
-        shutil.copy2(path, backup)
-        _replace(path, new)
-    except OSError as error:
-        raise StorageError(f"{path}: cannot be written: {error.strerror}") from None
-    return backup
+    return new
 
 
 def _expect_own(path: Path) -> None:

@@ -108,9 +108,15 @@ def bench(
         window_s=window,
         frames=frames,
     )
-    wish = sweeping.Wish(sweep or [], config, tune, limit_p99_ms, limit_celsius, out)
+    wish = sweeping.Wish(
+        sweep or [], config, tune, limit_p99_ms, limit_celsius, out or (None if as_json else _usual_name())
+    )
     work = sweeping.sweep if sweep else _measure
     raise typer.Exit(work(settings, plan, wish, as_json=as_json))
+
+
+def _usual_name() -> Path:
+    return Path(f"bench-{datetime.now(UTC):%Y%m%d-%H%M%S}.json")
 
 
 def _measure(settings: Config, plan: Plan, wish: sweeping.Wish, *, as_json: bool) -> int:
@@ -122,8 +128,6 @@ def _measure(settings: Config, plan: Plan, wish: sweeping.Wish, *, as_json: bool
 
     log_to(settings, console.LogLines(console.StatusLine()))
     out = wish.out
-    if out is None and not as_json:
-        out = Path(f"bench-{datetime.now(UTC):%Y%m%d-%H%M%S}.json")
     file = benches.ResultFile(out, time.monotonic) if out is not None else None
     stop = threading.Event()
     with signals(stop), _Bar() as bar:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -46,6 +46,7 @@ def sweep(settings: Config, plan: Plan, wish: Wish, *, as_json: bool) -> int:
     import time
 
     from agent import bench, console
+    from agent.bench import choice
     from agent.bench import sweep as sweeps
     from agent.service import signals
 
@@ -53,6 +54,7 @@ def sweep(settings: Config, plan: Plan, wish: Wish, *, as_json: bool) -> int:
     if wish.out is not None:
         bench.ResultFile(wish.out, time.monotonic)
     combinations = sweeps.combinations(wish.asked, settings)
+    _expect_sense(settings, wish, combinations)
     stop = threading.Event()
     rows: list[Row] = []
     with signals(stop):
@@ -61,14 +63,32 @@ def sweep(settings: Config, plan: Plan, wish: Wish, *, as_json: bool) -> int:
             typer.echo(f"{len(rows)} of {len(combinations)} done", err=True)
             _keep(wish.out, sweeps.encode(rows))
     p99_s = wish.limit_p99_ms / 1e3 if wish.limit_p99_ms is not None else None
-    chosen = sweeps.best(rows, p99_s=p99_s, celsius=wish.limit_celsius)
+    chosen = choice.best(rows, p99_s=p99_s, celsius=wish.limit_celsius)
     typer.echo(sweeps.encode(rows) if as_json else sweeps.table(rows, chosen), nl=not as_json)
+    if wish.out is not None and rows:
+        typer.echo(f"written to {wish.out}", err=True)
     if chosen is None:
-        typer.echo("no valid row keeps to the limits: nothing is chosen", err=True)
+        is_any_valid = choice.best(rows) is not None
+        why = "no valid row keeps to the limits" if is_any_valid else "no row is valid"
+        typer.echo(f"{why}: nothing is chosen", err=True)
         return 75
     if wish.tune and wish.config is not None:
         _tune(wish.config, chosen)
     return 75 if stop.is_set() else 0
+
+
+def _expect_sense(settings: Config, wish: Wish, combinations: list[dict[str, Any]]) -> None:
+    """Refuse before the first row what every row, or the end of a long sweep, would refuse."""
+    from agent.bench.tune import expect_changeable
+    from agent.errors import ConfigError
+
+    model = settings.model
+    if not (model.path or model.bundle or all("model.path" in row for row in combinations)):
+        raise ConfigError("model.path: no model is named; give --model, --bundle or --sweep model=, or set it there")
+    if wish.tune and wish.config is not None:
+        for row in combinations:
+            changes = {key: value for key, value in row.items() if key.startswith("runtime.")}
+            expect_changeable(wish.config, changes)
 
 
 def _keep(out: Path | None, data: bytes) -> None:
@@ -84,10 +104,10 @@ def _keep(out: Path | None, data: bytes) -> None:
 
 
 def _tune(config: Path, chosen: Row) -> None:
+    from agent.bench.choice import to_write
     from agent.bench.tune import tune
 
-    # Which model runs is no matter of speed alone: it is left to the person.
-    changes = {key: value for key, value in chosen.settings.items() if key.startswith("runtime.")}
+    changes = to_write(chosen)
     if not changes:
         typer.echo(f"{config}: left as it is; only threads, backend and delegate are written", err=True)
         return
