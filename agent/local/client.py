@@ -66,9 +66,8 @@ def ask(
                 if reply.is_final:
                     return
         except TimeoutError:
-            raise UnavailableError(
-                f"{asked.op}: the agent did not finish within {round(clock() - begun_s, 2):g} s{GOES_ON.get(asked.op, '')}"
-            ) from None
+            within, then = f"within {round(clock() - begun_s, 2):g} s", GOES_ON.get(asked.op, "")
+            raise UnavailableError(f"{asked.op}: the agent did not finish {within}{then}") from None
         except OSError as error:
             raise UnavailableError(f"{asked.op}: the agent cut the connection: {error.strerror}") from None
     raise UnavailableError(f"{asked.op}: the agent ended before it had answered")
