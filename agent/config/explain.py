@@ -52,10 +52,8 @@ def template() -> str:
         if name != table:
             table = name
             lines += ["", f"[{name}]"]
-        lines += [
-            f"# {row.description}{_limits(row)}",
-            f"#{key} = {row.default}" if row.default else f"#{key} =    # unset: {row.kind}",
-        ]
+        value = f" {row.default}" if row.default else f"    # unset: {row.kind}"
+        lines += [f"# {row.description}{_limits(row)}", f"#{key} ={value}"]
     return "\n".join(lines) + "\n"
 
 

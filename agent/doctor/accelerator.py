@@ -161,9 +161,8 @@ def delegate(scene: Scene) -> Iterator[Finding]:
         tried = scene.prove()
         yield fine("delegate", tried.seen)
         if tried.lost:
-            yield LOST_CLASS.found(
-                f"runtime.num_threads = {scene.config.runtime.num_threads} would lose {tried.lost}; the agent runs it on one thread"
-            )
+            would = f"runtime.num_threads = {scene.config.runtime.num_threads} would lose {tried.lost}"
+            yield LOST_CLASS.found(f"{would}; the agent runs it on one thread")
     except ModelError as error:
         yield _trap(str(error), has_delegate=bool(scene.config.runtime.delegate)).found(str(error))
     except (UnavailableError, ConfigError) as error:
