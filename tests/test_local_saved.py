@@ -112,7 +112,7 @@ def test_what_is_left_moves_the_end(tmp_path: Path) -> None:
             seen.append(reply.status)
             if reply.status == "running":
                 now[0] = 120.0  # beyond the first end, before the second
-                board.local.answer(Answer(Command("bench", "1", {}), "succeeded"))
+                board.local.answer(Answer(Command("bench", "1"), "succeeded"))
     finally:
         board.local.stop()
     assert seen == ["accepted", "running", "succeeded"]

@@ -6,6 +6,7 @@ import json
 import secrets
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -90,7 +91,7 @@ def ask(
     folders = _folders(config, socket)
     for reply in _replies(folders, asked, timeout):
         if save is not None and reply.status == "succeeded":
-            saved.save(save, reply, lambda part, was=reply: _part(folders, was, part))
+            saved.save(save, reply, partial(_part, folders, reply))
         typer.echo(json.dumps(saved.shown(reply, save, is_terminal=sys.stdout.isatty())))
         code = 0 if reply.status == "succeeded" else EXIT.get(reply.code, 75)
     raise typer.Exit(code)
