@@ -178,7 +178,7 @@ def test_the_socket_of_a_dead_agent_is_replaced(tmp_path: Path) -> None:
     (tmp_path / f"{place.NAME}.new").touch()
     (tmp_path / place.LOCK).write_text("123\n")
     board = Board(tmp_path)
-    with pytest.raises(UnavailableError, match="no agent runs on this board"):
+    with pytest.raises(UnavailableError, match="no agent found"):
         board.ask("status")
     board.local.start()
     assert board.ask("status")[0].data == STATUS
