@@ -152,6 +152,7 @@ class Parts:
             runtime=self.model.detector.info,
             health=self.telemetry.health(),
             mqtt=self.publisher.status() if self.publisher is not None else None,
+            absence=self.telemetry.absence,
         )
 
     def _show(self, health: Health) -> None:

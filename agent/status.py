@@ -27,10 +27,23 @@ def tell(
     runtime: RuntimeInfo,
     health: Health | None,
     mqtt: PublisherStatus | None,
+    absence: str = "",
 ) -> dict[str, Any]:
-    """Everything as plain values; before the first reading of the sensors, only who it is."""
+    """Everything as plain values; before the first reading of the sensors, only who it is.
+
+    Args:
+        version: the agent's.
+        device: the board's name.
+        site: where it stands.
+        model: what is run.
+        runtime: on what.
+        health: the newest card; None before the first reading.
+        mqtt: how publishing goes; None without a broker.
+        absence: why no frame is answered, on purpose; empty when frames are.
+    """
     found: dict[str, Any] = {
-        "state": "starting" if health is None else "degraded" if health.camera.state in ALARMS else "online",
+        "state": _state(health, absence),
+        "absence": absence or None,
         "agent": version,
         "site": site,
         "device": device,
@@ -42,7 +55,7 @@ def tell(
         found |= {
             "uptime_s": round(health.uptime_s, 1),
             "blind_s": round(health.blind_s, 1),
-            "fps": health.fps,
+            "fps": None if absence else health.fps,  # the last window's is over
             "camera": health.camera,
             "process": health.board.process,
             "thermal": health.board.thermal,
@@ -55,6 +68,14 @@ def tell(
         }
     plain: dict[str, Any] = _without_none(msgspec.to_builtins(found, str_keys=True))
     return plain
+
+
+def _state(health: Health | None, absence: str) -> str:
+    if absence:
+        return "updating"
+    if health is None:
+        return "starting"
+    return "degraded" if health.camera.state in ALARMS else "online"
 
 
 def _pace(pace: Pace) -> dict[str, Any]:

@@ -140,6 +140,11 @@ class Telemetry:
         if self._publisher is not None:
             self._publisher.state("updating", reason)
 
+    @property
+    def absence(self) -> str:
+        """Why no frame is answered, on purpose; empty when frames are."""
+        return self._absent
+
     def back(self, status: CameraStatus) -> None:
         """Frames are answered again; ``status`` is the camera's."""
         with self._lock:

@@ -236,9 +236,12 @@ def test_absence_is_told_as_updating_and_ends_with_what_the_camera_is_like() -> 
     one = telemetry(broker)
     said: Any = broker.said
     one.camera_changed(CameraStatus("streaming"))
+    assert one.absence == ""
     one.absent("a benchmark runs")
+    assert one.absence == "a benchmark runs", "what `status` shows"
     one.camera_changed(CameraStatus("down", "unplugged"))
     assert said[-1] == ("state", "updating", "a benchmark runs") or said[-1][1] == "updating"
     one.back(CameraStatus("down", "unplugged"))
+    assert one.absence == ""
     assert any(each[0] == "alarm" for each in said[-2:])
     one.stop()

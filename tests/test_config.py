@@ -183,7 +183,7 @@ class TestTemplate:
         assert parse(template()) == Config()
 
     def test_is_the_defaults_with_every_line_uncommented(self) -> None:
-        text = re.sub(r"^#(?=\w+ = )", "", template(), flags=re.MULTILINE)
+        text = re.sub(r"^#(?=\w+ = [^ ])", "", template(), flags=re.MULTILINE)
         raw = msgspec.to_builtins(parse(text))
         assert parse(text) == Config()
         said = {f"{table}.{key}" for table, rows in raw.items() if isinstance(rows, dict) for key in rows}
@@ -195,10 +195,12 @@ class TestTemplate:
             "mqtt.keepalive_s",
             "mqtt.resolution_s",
         }
-        assert silent == unset, "only what has no default is left out"
+        assert silent == unset, "only what has no default has no value"
+        named = set(re.findall(r"^#(\w+) =    # unset: \w+$", template(), flags=re.MULTILINE))
+        assert named == {key.partition(".")[2] for key in unset} - {"heads"}, "each is named; heads is a table"
 
     def test_each_line_can_be_set_alone(self) -> None:
-        for line in re.findall(r"^#(\w+ = .*)$", template(), flags=re.MULTILINE):
+        for line in re.findall(r"^#(\w+ = [^ ].*)$", template(), flags=re.MULTILINE):
             text = template().replace(f"\n#{line}\n", f"\n{line}\n", 1)
             assert text != template(), line
             assert parse(text) == Config(), line

@@ -133,8 +133,7 @@ class TestDelegates:
         if subprocess.run(["ldconfig", "-p"], capture_output=True, check=False).stdout.find(b"libedgetpu") >= 0:
             pytest.skip("libedgetpu is installed")
         assert refusal(backend, "edgetpu") == (
-            f"{EDGETPU_LIBRARY} is not there; install libedgetpu1-std (Debian package of the Coral runtime), "
-            "then try again"
+            f"{EDGETPU_LIBRARY} is not there; install a libedgetpu build that fits this runtime: docs/coral.md"
         )
 
     def test_a_path_that_is_not_there(self, backend: str, tmp_path: Path) -> None:

@@ -161,7 +161,7 @@ class TestRefusals:
         assert self.refusal(path, backend) == (
             'is compiled for the Edge TPU; set runtime.delegate = "edgetpu", or give the CPU version'
         )
-        with pytest.raises(UnavailableError, match="libedgetpu1-std"):
+        with pytest.raises(UnavailableError, match="libedgetpu build that fits"):
             detector(path, backend, delegate="edgetpu")
 
     def test_compiled_for_the_edge_tpu_with_another_delegate(

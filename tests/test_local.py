@@ -24,6 +24,7 @@ from agent.local.peer import Peer, may_command, peer_of
 from agent.local.server import MOST_A_SECOND, MOST_CONNECTIONS, PATIENCE_S
 from agent.records import Answer, Command, Labels
 from agent.remote import Remote
+from agent.status import tell
 from tests.publish_fakes import Clock
 from tests.servers.mosquitto import wait_until
 
@@ -177,7 +178,7 @@ def test_the_socket_of_a_dead_agent_is_replaced(tmp_path: Path) -> None:
     (tmp_path / f"{place.NAME}.new").touch()
     (tmp_path / place.LOCK).write_text("123\n")
     board = Board(tmp_path)
-    with pytest.raises(UnavailableError, match="no agent runs on this board"):
+    with pytest.raises(UnavailableError, match="no agent found"):
         board.ask("status")
     board.local.start()
     assert board.ask("status")[0].data == STATUS
@@ -537,6 +538,22 @@ def test_the_status_is_shown_in_plain_lines() -> None:
         "broker   not connected, refused, 7 messages wait",
         "sensor apex I/O error",
     ]
+
+
+def test_while_a_benchmark_runs_the_status_says_that_no_frame_is_answered() -> None:
+    told = {"state": "updating", "absence": "a benchmark runs", "camera": {"state": "streaming"}, "stages": {}}
+    shown = lines(told)
+    assert "state    updating" in shown
+    assert "camera   not looked at" in shown
+    assert "frames   none are answered: a benchmark runs" in shown
+
+
+def test_the_state_while_a_benchmark_runs_is_what_the_broker_hears() -> None:
+    unknown: Any = None
+    who: dict[str, Any] = {"version": "1", "device": "d", "site": "s", "model": unknown, "runtime": unknown}
+    told = tell(**who, health=None, mqtt=None, absence="a benchmark runs")
+    assert (told["state"], told["absence"]) == ("updating", "a benchmark runs")
+    assert "absence" not in tell(**who, health=None, mqtt=None)
 
 
 @given(st.dictionaries(st.sampled_from(["uptime_s", "camera", "fps", "stages", "thermal", "mqtt", "pace"]), values))

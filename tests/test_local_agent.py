@@ -43,7 +43,8 @@ def test_without_an_agent_it_says_so_in_one_line(settings: Path, tmp_path: Path)
         assert result.returncode == 75
         assert result.stdout == ""
         (line,) = result.stderr.splitlines()
-        assert line.startswith("edge-agent: no agent runs on this board (looked in ")
+        assert line.startswith("edge-agent: no agent found (looked in ")
+        assert line.endswith("give the --config it was started with, or --socket FOLDER")
 
 
 def test_what_is_no_argument_is_a_usage_error(settings: Path) -> None:

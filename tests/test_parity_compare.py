@@ -53,6 +53,16 @@ def test_a_side_agrees_with_itself(demo: Config, frames: list[Pixels]) -> None:
     assert found.exit_code == 0
 
 
+def test_identical_outputs_are_the_same_however_few_boxes_there_are(demo: Config, frames: list[Pixels]) -> None:
+    one, narrow = plan_side("one", demo), Tolerance(lone_share=0.0001)
+    found = compare(one, plan_side("other", demo), frames, narrow)
+    assert (found.verdict, found.reason) == ("same", "identical outputs in all 16 frames")
+    few = compare(one, plan_side("other", demo), frames[:8], narrow)
+    assert few.verdict == "cannot tell", "below the least number nothing is judged"
+    threshold = override(demo, {"model.score_threshold": 0.99})
+    assert compare(one, plan_side("other", threshold), frames, narrow).verdict != "same"
+
+
 def test_two_threads_lose_a_class_of_a_graph_with_regular_suppression(demo: Config, frames: list[Pixels]) -> None:
     """tensorflow/tensorflow issue 56058, still so in LiteRT 2.3.0 and tflite-runtime 2.14: class 2 is the washer."""
     other = override(demo, {"runtime.num_threads": 2})

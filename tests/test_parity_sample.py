@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from agent.config import ParityConfig
 from agent.parity import FrameDiff, Tolerance, judge, match
-from agent.parity.record import Figures
+from agent.parity.record import Figures, Interval
 from agent.parity.sample import LEAST_BLOCKS, _resampled, block_length, figures
 from agent.records import Detections, Labels
 
@@ -157,3 +157,19 @@ class TestVerdict:
 
     def test_tells_the_whole_of_its_figures(self) -> None:
         assert set(Figures.__slots__) >= {"lone_share", "mean_iou", "score_bias", "score_error"}
+
+
+@pytest.mark.parametrize(
+    ("interval", "limit", "sign", "about"),
+    [
+        (Interval(0.0, 0.0, 0.17), 0.05, 1.0, 340),
+        (Interval(0.03, 0.0, 0.07), 0.05, 1.0, 400),
+        (Interval(0.07, 0.03, 0.1), 0.05, 1.0, 400),
+        (Interval(0.89, 0.85, 0.99), 0.9, -1.0, 10_000),
+        (Interval(0.05, 0.03, 0.1), 0.05, 1.0, 0),
+    ],
+)
+def test_how_many_frames_would_tell(interval: Interval, limit: float, sign: float, about: int) -> None:
+    from agent.parity.sample import _needed
+
+    assert _needed(interval, limit, sign, 100) == pytest.approx(about, abs=10)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import secrets
+import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agent.cli import saved
 from agent.cli.options import AsJson, ConfigPath, load_settings
 
 if TYPE_CHECKING:
@@ -25,6 +27,10 @@ SocketFolder = Annotated[
 
 EXIT = {"bad-args": 2, "unsupported": 2, "bad-request": 2, "no-camera": 66, "bug": 70}
 """By the code of the last reply; anything else that did not succeed is 75, try again."""
+
+USUAL_S = 60.0
+GRACE_S = 240.0
+"""Of a benchmark, beyond what it said was left: a slow model says little on its way."""
 
 
 def status(
@@ -64,8 +70,13 @@ def ask(
     config: ConfigPath = None,
     socket: SocketFolder = None,
     name: Annotated[str, typer.Option("--id", help="Names the request; the same id is not carried out twice.")] = "",
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for the last reply.")] = 60.0,
-    save: Annotated[Path | None, typer.Option(help="snapshot: write the picture to this file.")] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="Seconds to wait for the last reply; else 60, and of bench as long as it lasts."),
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="snapshot: write the picture to this file; bench-result: the whole result.")
+    ] = None,
 ) -> None:
     """Ask something of the agent on this board, as over MQTT, and print its replies, one line of JSON each.
 
@@ -77,32 +88,54 @@ def ask(
 
     asked = Asked(op, name or f"cli-{secrets.token_hex(6)}", dict(map(_argument, arguments or [])))
     code = 75
-    for reply in _replies(_folders(config, socket), asked, timeout):
-        if save is not None and reply.is_final:
-            _save(save, reply)
-        typer.echo(json.dumps(_shown(reply, save)))
+    folders = _folders(config, socket)
+    for reply in _replies(folders, asked, timeout):
+        if save is not None and reply.status == "succeeded":
+            saved.save(save, reply, partial(_part, folders, reply))
+        typer.echo(json.dumps(saved.shown(reply, save, is_terminal=sys.stdout.isatty())))
         code = 0 if reply.status == "succeeded" else EXIT.get(reply.code, 75)
     raise typer.Exit(code)
 
 
-def _replies(folders: list[Path], asked: Asked, timeout_s: float) -> Iterator[Reply]:
+def _replies(folders: list[Path], asked: Asked, timeout_s: float | None) -> Iterator[Reply]:
     """All replies; the last one to ``restart`` is given by the next start, to the same id."""
     from agent.errors import UnavailableError
     from agent.local import ask
 
-    deadline_s, begun = time.monotonic() + timeout_s, False
+    grace_s = GRACE_S if asked.op == "bench" and timeout_s is None else None
+    deadline_s, begun = time.monotonic() + (timeout_s or _patience_s(asked)), False
     is_over = False
     while not is_over:
         try:
-            for reply in ask(folders, asked, timeout_s=max(0.1, deadline_s - time.monotonic())):
+            for reply in ask(folders, asked, timeout_s=max(0.1, deadline_s - time.monotonic()), grace_s=grace_s):
                 is_over = reply.is_final
-                if is_over or not begun:
+                if is_over or not begun or asked.op != "restart":
                     yield reply
                     begun = True
         except UnavailableError:
             if asked.op != "restart" or not begun or time.monotonic() >= deadline_s:
                 raise
             time.sleep(0.5)
+
+
+def _patience_s(asked: Asked) -> float:
+    """How long a request may take: of ``bench`` by what it asks for; what is wrong is refused at once."""
+    if asked.op != "bench":
+        return USUAL_S
+    import msgspec
+
+    from agent.bench import Plan
+    from agent.commands.benching import longest_s
+
+    try:
+        return longest_s(msgspec.convert(asked.args, Plan)) + GRACE_S
+    except msgspec.ValidationError:
+        return USUAL_S
+
+
+def _part(folders: list[Path], first: Reply, part: int) -> Reply:
+    """A further part of the result whose first part came."""
+    return _last(folders, "bench-result", {"name": first.data.get("name", ""), "part": part}, USUAL_S)
 
 
 def _folders(config: Path | None, socket: Path | None) -> list[Path]:
@@ -128,24 +161,3 @@ def _argument(word: str) -> tuple[str, Any]:
         return name, json.loads(text)
     except ValueError:
         return name, text
-
-
-def _save(path: Path, reply: Reply) -> None:
-    from agent.errors import StorageError
-
-    picture = reply.data.get("jpeg")
-    if not isinstance(picture, str):
-        return
-    try:
-        path.write_bytes(base64.b64decode(picture))
-    except (OSError, ValueError) as error:
-        raise StorageError(f"{path}: cannot be written: {error}") from None
-
-
-def _shown(reply: Reply, save: Path | None) -> dict[str, Any]:
-    import msgspec
-
-    shown: dict[str, Any] = msgspec.to_builtins(reply)
-    if save is not None and "jpeg" in reply.data:
-        shown["data"] = {**reply.data, "jpeg": str(save)}
-    return shown

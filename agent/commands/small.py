@@ -50,7 +50,7 @@ class Restart:
         self._end()
         if self._is_lasting():
             return None
-        return Answer(command, "succeeded", message="ends now; this board can keep nothing, so this is said before")
+        return Answer(command, "succeeded", message="ends now; whoever supervises it has to start it")
 
 
 class LogLevels:

@@ -42,17 +42,30 @@ def settings() -> Iterator[Setting]:
 
 def template() -> str:
     """A configuration file in which every setting stands commented out with its default."""
+    unset = set(_plain_unset(inspect.type_info(Config), ""))
     lines = ["# edge-agent. Every setting with its default; take away the # to change one."]
     table = ""
     for row in settings():
         name, _, key = row.key.rpartition(".")
-        if not row.default:
+        if not row.default and ("[]" in row.key or row.key not in unset):
             continue
         if name != table:
             table = name
             lines += ["", f"[{name}]"]
-        lines += [f"# {row.description}{_limits(row)}", f"#{key} = {row.default}"]
+        value = f" {row.default}" if row.default else f"    # unset: {row.kind}"
+        lines += [f"# {row.description}{_limits(row)}", f"#{key} ={value}"]
     return "\n".join(lines) + "\n"
+
+
+def _plain_unset(node: inspect.Type, prefix: str) -> Iterator[str]:
+    """Settings without a value, in the tables that are always there."""
+    for field in fields_of(node):
+        inner = unwrap(field.type)[0]
+        if fields_of(inner):
+            if field.default is not None:
+                yield from _plain_unset(inner, f"{prefix}{field.encode_name}.")
+        elif field.default is None and not isinstance(inner, inspect.ListType | inspect.VarTupleType):
+            yield f"{prefix}{field.encode_name}"
 
 
 def _limits(row: Setting) -> str:

@@ -16,7 +16,7 @@ _MOST_STATUS = 32 << 20
 NO_LIBRARY = Trap(
     "coral-no-library",
     "problem",
-    "A Coral is plugged in, and nothing here can speak to it.",
+    "A Coral is asked for or plugged in, and nothing here can speak to it.",
     "Install a libedgetpu build for this runtime: docs/coral.md.",
 )
 NO_DEVICE = Trap(
@@ -80,11 +80,11 @@ REFUSED = Trap(
 )
 LOST_CLASS = Trap(
     "threads-lose-class",
-    "problem",
+    "warning",
     "A graph that suppresses class by class loses all objects of one class when it runs on more than one and fewer "
-    "threads than it has classes (tensorflow issue 56058; LiteRT 2.3.0 and tflite-runtime 2.14).",
+    "threads than it has classes (tensorflow issue 56058; LiteRT 2.3.0 and tflite-runtime 2.14). The agent runs it on "
+    "one thread instead and says so.",
     "Set runtime.num_threads = 1, or export the model with raw heads or fast suppression.",
-    78,
 )
 ABSENT = Trap(
     "delegate-absent",
@@ -161,13 +161,23 @@ def delegate(scene: Scene) -> Iterator[Finding]:
         tried = scene.prove()
         yield fine("delegate", tried.seen)
         if tried.lost:
-            yield LOST_CLASS.found(
-                f"runtime.num_threads = {scene.config.runtime.num_threads}: no {tried.lost} is found"
-            )
+            would = f"runtime.num_threads = {scene.config.runtime.num_threads} would lose {tried.lost}"
+            yield LOST_CLASS.found(f"{would}; the agent runs it on one thread")
     except ModelError as error:
         yield _trap(str(error), has_delegate=bool(scene.config.runtime.delegate)).found(str(error))
     except (UnavailableError, ConfigError) as error:
-        yield ABSENT.found(str(error))
+        if _is_said_already(scene):
+            yield Finding("delegate", "note", f"{error} (counted above)")
+        else:
+            yield ABSENT.found(str(error))
+
+
+def _is_said_already(scene: Scene) -> bool:
+    """A Coral is asked for whose library or device is missing: the checks before have counted that."""
+    if scene.config.runtime.delegate != "edgetpu":
+        return False
+    plugged = coral.on_usb(scene.root) or coral.on_pci(scene.root) or coral.apex_nodes(scene.root)
+    return scene.library("edgetpu") is None or not plugged
 
 
 def _trap(message: str, *, has_delegate: bool) -> Trap:

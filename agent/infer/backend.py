@@ -106,7 +106,7 @@ def _library(name: str) -> str:
 
 def _why_not(library: str, error: OSError) -> str:
     if library == EDGETPU_LIBRARY:
-        return f"{library} is not there; install libedgetpu1-std (Debian package of the Coral runtime), then try again"
+        return f"{library} is not there; install a libedgetpu build that fits this runtime: docs/coral.md"
     if not Path(library).exists():
         return f"{library}: no such file; install the delegate, or correct runtime.delegate"
     return f"{library} does not load: {one_line(error)}"

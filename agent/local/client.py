@@ -15,6 +15,9 @@ from agent.errors import UnavailableError
 from agent.local import place, wire
 from agent.local.wire import Reply
 
+GOES_ON = {"bench": "; it goes on: later `edge-agent ask bench-result --save FILE`"}
+"""What is said to whoever gives up, by operation."""
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -36,31 +39,43 @@ def ask(
     asked: Asked,
     *,
     timeout_s: float,
+    grace_s: float | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Reply]:
     """Every reply, up to the last one.
 
+    Args:
+        folders: where the agent may be.
+        asked: the request.
+        timeout_s: for the last reply.
+        grace_s: a reply that says ``left_s`` moves the end to so long after that; None: none does.
+        clock: monotonic seconds.
+
     Raises:
         UnavailableError: no agent answers, or it ends before the last reply.
     """
-    deadline_s = clock() + timeout_s
+    begun_s = clock()
+    deadline_s = begun_s + timeout_s
     with _connect(folders) as link:
         line = msgspec.json.encode({"op": asked.op, "id": asked.id, "args": asked.args})
         try:
             link.settimeout(timeout_s)
             link.sendall(line + b"\n")
-            for reply in _replies(link, deadline_s, clock):
+            for reply in _replies(link, deadline_s, grace_s, clock):
                 yield reply
                 if reply.is_final:
                     return
         except TimeoutError:
-            raise UnavailableError(f"{asked.op}: the agent did not finish within {timeout_s:g} s") from None
+            within, then = f"within {round(clock() - begun_s, 2):g} s", GOES_ON.get(asked.op, "")
+            raise UnavailableError(f"{asked.op}: the agent did not finish {within}{then}") from None
         except OSError as error:
             raise UnavailableError(f"{asked.op}: the agent cut the connection: {error.strerror}") from None
     raise UnavailableError(f"{asked.op}: the agent ended before it had answered")
 
 
-def _replies(link: socket.socket, deadline_s: float, clock: Callable[[], float]) -> Iterator[Reply]:
+def _replies(
+    link: socket.socket, deadline_s: float, grace_s: float | None, clock: Callable[[], float]
+) -> Iterator[Reply]:
     said = bytearray()
     while len(said) <= wire.MOST_REPLY_BYTES:
         link.settimeout(max(0.001, deadline_s - clock()))
@@ -72,9 +87,13 @@ def _replies(link: socket.socket, deadline_s: float, clock: Callable[[], float])
             line, _, rest = bytes(said).partition(b"\n")
             said = bytearray(rest)
             try:
-                yield msgspec.json.decode(line, type=Reply)
+                reply = msgspec.json.decode(line, type=Reply)
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 raise UnavailableError("what answers there is no agent") from None
+            left_s = reply.data.get("left_s")
+            if grace_s is not None and isinstance(left_s, int | float):
+                deadline_s = max(deadline_s, clock() + left_s + grace_s)
+            yield reply
 
 
 def _connect(folders: list[Path]) -> socket.socket:
@@ -93,4 +112,5 @@ def _connect(folders: list[Path]) -> socket.socket:
         else:
             return link
     looked = ", ".join(str(folder) for folder in folders)
-    raise UnavailableError("; ".join(faults) or f"no agent runs on this board (looked in {looked})")
+    mend = "give the --config it was started with, or --socket FOLDER"
+    raise UnavailableError("; ".join(faults) or f"no agent found (looked in {looked}); {mend}")

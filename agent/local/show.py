@@ -38,6 +38,8 @@ def _words(*words: object) -> str:
 
 
 def _camera(told: dict[str, Any]) -> str:
+    if told.get("absence"):
+        return "not looked at"
     camera = _table(told, "camera")
     blind = f"blind for {told['blind_s']:.0f} s" if _is_number(told, "blind_s") and told["blind_s"] >= 1 else ""
     dropped = f"{camera['dropped_total']} frames dropped" if camera.get("dropped_total") else ""
@@ -45,6 +47,8 @@ def _camera(told: dict[str, Any]) -> str:
 
 
 def _frames(told: dict[str, Any]) -> str:
+    if told.get("absence"):
+        return f"none are answered: {told['absence']}"
     parts = [f"{told['fps']:.1f} a second"] if _is_number(told, "fps") else []
     for stage in ("total", "age"):
         stats = _table(_table(told, "stages"), stage)

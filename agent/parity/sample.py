@@ -132,6 +132,16 @@ def _lone_share(lone: Doubles, seen: Doubles, whole: tuple[int, int], blocks: fl
     return Interval(found.value, found.low, max(found.high, unseen)) if not whole[0] else found
 
 
+def _needed(interval: Interval, limit: float, sign: float, frames: int) -> int:
+    """About how many frames would tell, if the figure stayed as it is: an interval narrows as their root."""
+    room = sign * (limit - interval.value)
+    reach = (interval.high - interval.value) if sign * room > 0 else (interval.value - interval.low)
+    if not room:
+        return 0
+    # Where nothing was seen the end follows from the number of frames itself (the rule of three), not from its root.
+    return math.ceil(frames * (reach / abs(room)) ** (2 if interval.value else 1) / 10) * 10
+
+
 def judge(found: Figures, tolerance: Tolerance) -> tuple[Verdict, str]:
     """The verdict, and its reason in a sentence.
 
@@ -146,7 +156,7 @@ def judge(found: Figures, tolerance: Tolerance) -> tuple[Verdict, str]:
         ("overlap of pairs", found.mean_iou, tolerance.iou, -1.0),
         ("score difference", found.score_error, tolerance.score, 1.0),
     )
-    doubt = ""
+    doubt, about = "", 0
     for name, interval, limit, sign in limits:
         if interval is None:
             continue
@@ -155,7 +165,7 @@ def judge(found: Figures, tolerance: Tolerance) -> tuple[Verdict, str]:
         if best > sign * limit:
             return "differs", told
         if worst > sign * limit:
-            doubt = doubt or told
+            doubt, about = doubt or told, max(about, _needed(interval, limit, sign, found.frames))
     if doubt:
-        return "cannot tell", f"{doubt}; give more frames"
+        return "cannot tell", f"{doubt}; give more frames" + (f", about {about}" if about else "")
     return "same", f"all within tolerance over {found.frames} frames and {found.boxes} boxes"
