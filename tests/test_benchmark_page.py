@@ -50,7 +50,7 @@ def thresholds() -> str:
         (
             "length",
             (
-                "shorter than the rules above or than `--seconds`, `--queries` or `--minutes` asked for, stopped, "
+                "shorter than the rules above, or than `--seconds`, `--queries` or `--minutes` where given, stopped, "
                 "or the frames ended"
             ),
             too,

@@ -17,6 +17,7 @@ from agent.parity.pictures import Pictures
 from agent.records import Pixels
 from tests.cases import COCO, edge_agent, make_clip
 from tests.delegates import Delegates
+from tests.models import demo_file
 from tests.tiny import heads
 
 WIDE = Tolerance(lone_share=1.0)
@@ -149,6 +150,14 @@ class TestCommand:
         assert (told["figures"]["frames"], told["corrupt_frames"]) == (3, 1)
         assert (told["figures"]["missed"], told["figures"]["extra"]) == (0, 0)
         jsonschema.validate(told, schema())
+
+    def test_another_file_keeps_what_the_bundle_says_of_the_model(self, tmp_path: Path) -> None:
+        other = tmp_path / "float.tflite"
+        other.write_bytes(demo_file("float.tflite"))
+        arguments = ("--bundle", "demo:", "--camera", "demo:", "--frames", 4, "--other-model", other, "--json")
+        told = json.loads(edge_agent("parity", *arguments).stdout)
+        assert not [note for note in told["notes"] if "threshold" in note or "name other classes" in note]
+        assert not [item["name"] for item in told["classes"] if item["name"].startswith("class ")]
 
     @pytest.mark.slow
     def test_prints_a_table(self, folder: Path, assets: Path) -> None:

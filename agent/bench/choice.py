@@ -12,8 +12,8 @@ from agent.bench.result import Result, Score
 from agent.bench.sweep import Row
 
 NEAR = 0.02
-"""Rows that are no further behind the fastest are as fast: two processes that do the same differ by as much
-(three times the 0.7 % that ``edge-tools compare`` adds for it)."""
+"""Rows that are no further behind the fastest are as fast: two processes that do the same may differ by as much (twice
+the standard deviation of such a difference, sqrt(2) of the 0.7 % that ``edge-tools compare`` assumes)."""
 
 
 def best(rows: Sequence[Row], *, p99_s: float | None = None, celsius: float | None = None) -> Row | None:

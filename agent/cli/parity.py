@@ -77,7 +77,10 @@ def parity(
 
     changes = _other_model(other_model, other_labels, other_bundle)
     changes |= runtime_options(other_backend, other_threads, "" if other_delegate == "none" else other_delegate)
-    first, second = plan_side("one", one), plan_side("other", _changed(one, changes))
+    first = plan_side("one", one)
+    # what the first side's bundle says of labels, thresholds and input holds for another file of the same model too
+    base = first.config if other_model is not None and other_bundle is None else one
+    second = plan_side("other", _changed(base, changes))
     pictures = Pictures(one, frames)
     limits = Tolerance(tolerance, iou_tolerance, score_tolerance)
     found = compare(first, second, pictures, limits, on_frame=_progress(frames))
