@@ -16,7 +16,7 @@ import numpy as np
 
 from agent import config as settings
 from agent.board import base_model, deployed_file, file_sha256, ready_model, state_dir
-from agent.camera import read_picture
+from agent.camera import list_pictures, read_picture
 from agent.config import Config
 from agent.errors import CameraError, StorageError
 from agent.pipeline import Model, load_model
@@ -28,7 +28,6 @@ from agent.records import Pixels
 
 log = logging.getLogger("agent.service")
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 MOST_FRAMES = 512
 _SHOWN = 4
 _BLACK_LUMA = 16
@@ -100,11 +99,11 @@ def read_frames(folder: Path) -> tuple[list[Pixels], list[str]]:
     """Pictures of a folder by name, and a sentence for each file that is of no use.
 
     Raises:
-        CameraError: it is no folder, or fewer than half of its pictures can be used.
+        CameraError: it is no folder, holds no picture, or fewer than half of its pictures can be used.
     """
     if not folder.is_dir():
         raise CameraError(f"{folder}: is no folder; give a folder of pictures")
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)[:MOST_FRAMES]
+    paths = list_pictures(folder)[:MOST_FRAMES]
     frames, left_out = [], []
     for path in paths:
         try:
@@ -116,7 +115,7 @@ def read_frames(folder: Path) -> tuple[list[Pixels], list[str]]:
             left_out.append(f"{path}: is black")
         else:
             frames.append(pixels)
-    if not paths or len(left_out) > len(paths) / 2:
+    if len(left_out) > len(paths) / 2:
         why = f"; the first: {left_out[0]}" if left_out else ""
         raise CameraError(f"{folder}: {len(frames)} of {len(paths)} pictures can be used{why}")
     return frames, left_out

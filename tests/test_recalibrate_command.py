@@ -116,7 +116,7 @@ def test_a_dry_run_changes_nothing(folder: Path, state: Path) -> None:
 @pytest.mark.parametrize(
     ("picture", "words"),
     [
-        (None, "0 of 0 pictures can be used"),
+        (None, "no pictures in this folder"),
         (b"no picture", "0 of 16 pictures can be used; the first: "),
         (np.zeros((48, 64, 3), np.uint8), "is black"),
         (np.full((48, 64, 3), 90, np.uint8), "nothing is found on any of 8, not even by the float model"),

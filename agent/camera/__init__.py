@@ -11,7 +11,7 @@
 
 from agent.camera.camera import Camera
 from agent.camera.check import check
-from agent.camera.files import read_picture
+from agent.camera.files import list_pictures, read_picture
 from agent.camera.uri import CameraUri, parse, redact
 
-__all__ = ["Camera", "CameraUri", "check", "parse", "read_picture", "redact"]
+__all__ = ["Camera", "CameraUri", "check", "list_pictures", "parse", "read_picture", "redact"]

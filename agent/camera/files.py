@@ -31,7 +31,7 @@ def open_path(text: str, config: CameraConfig) -> Recording:
     path = Path(text).expanduser()
     mode, head = _peek(path)
     if stat.S_ISDIR(mode):
-        return Pictures(_list(path), config, folder=path)
+        return Pictures(list_pictures(path), config, folder=path)
     if head.startswith(b"GIF8") or not cv2.haveImageReader(str(path)):
         return Video(path, loop=config.loop)
     return Pictures([path], config)
@@ -71,7 +71,12 @@ def _peek(path: Path) -> tuple[int, bytes]:
     return mode, head
 
 
-def _list(folder: Path) -> list[Path]:
+def list_pictures(folder: Path) -> list[Path]:
+    """The pictures of a folder by name, hidden files left out; never empty.
+
+    Raises:
+        CameraError: it cannot be read, or has none.
+    """
     try:
         paths = sorted(path for path in folder.iterdir() if _is_picture(path))
     except OSError as fault:
@@ -216,7 +221,7 @@ class Pictures:
     def _begin_again(self) -> Grab:
         self._next = 0
         try:
-            self._paths = _list(self._folder) if self._folder else self._paths
+            self._paths = list_pictures(self._folder) if self._folder else self._paths
         except CameraError as fault:
             self.why_lost = str(fault)
             return Grab.LOST

@@ -120,14 +120,13 @@ def _judged(card: Health) -> dict[str, Any]:
 
 
 def _paced(pace: Pace) -> dict[str, Any]:
-    """What the thermal governor does; nothing while all frames are taken."""
-    if pace.state == "free":
-        return {"pace_fps": _optional(pace.fps, 2), "pace_acted": pace.is_acted if pace.fps is not None else None}
+    """What the thermal governor does; nothing is said while all frames are taken."""
+    is_free = pace.state == "free"
     return {
-        "pace": pace.state,
+        "pace": None if is_free else pace.state,
         "pace_fps": _optional(pace.fps, 2),
-        "pace_acted": pace.is_acted if pace.fps is not None else None,
-        "pace_reason": _text(pace.why),
+        "pace_acted": None if pace.fps is None else pace.is_acted,
+        "pace_reason": None if is_free else _text(pace.why),
     }
 
 
