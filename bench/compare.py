@@ -1,19 +1,26 @@
 """Whether ``edge-tools compare`` is calibrated on this machine: real runs, in turns.
 
-Runs of ``edge-agent bench`` in processes of their own: pairs of identical ones, pairs whose second one is slowed down
-by a tenth (each query waits, busy, for a tenth of its own time), and one beside a process that eats a core. Printed: in
-how many pairs the interval holds no change, how wide it is, in how many the slow-down is found, what is said of the
-last, and how far identical runs really differ - which is what ``tools.compare.BETWEEN_RUNS`` states.
+Runs of ``edge-agent bench`` in processes of their own, three by three: two identical ones, and one that is slowed down
+by a tenth (each query waits, busy, for a tenth of its own time), which is compared with the second; in the end one beside
+a process that eats a core. Printed: in how many pairs the interval holds no change, how wide it is, in how many the
+slow-down is found, what is said of the last, and how far identical runs really differ - which is what
+``tools.compare.BETWEEN_RUNS`` states.
 
-    python -m bench compare [--pairs 20] [--seconds 30] [--threads 1]
+    python -m bench compare [--pairs 20] [--seconds 30] [--threads 1] [--keep FOLDER]
+
+``--keep`` writes each result there; a run whose file is already there is read instead of made, so that a statistic can be
+tried on runs that were made before.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +30,7 @@ from bench.common import ROOT, machine
 from tools.compare import BETWEEN_RUNS, METRICS, compare, judged
 
 SLOWER = 0.10
+RUNS = (("one", 0.0), ("two", 0.0), ("slow", SLOWER))
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -30,12 +38,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--pairs", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=30.0, help="of each run")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--keep", type=Path, help="a folder for the results")
     options = parser.parse_args(arguments)
     print(f"compare: {machine()}; runs of {options.seconds:g} s on the demo bundle, {options.threads} thread(s)")
-    same = [(_run(options), _run(options)) for _ in range(options.pairs)]
-    slow = [(_run(options), _run(options, SLOWER)) for _ in range(options.pairs)]
-    with_hog = _beside_hog(options)
-    _report(same, slow, with_hog)
+    runs = [[_kept(options, f"{at:02d}-{name}", slower) for name, slower in RUNS] for at in range(options.pairs)]
+    same, slow = [(one, two) for one, two, _ in runs], [(two, three) for _, two, three in runs]
+    with hog():
+        beside = _kept(options, "hog")
+    _report(same, slow, beside)
     words = f"--pairs {options.pairs} --seconds {options.seconds:g} --threads {options.threads}"
     print(f"  command: python -m bench compare {words}")
 
@@ -45,8 +55,8 @@ Pair = tuple[benches.Result, benches.Result]
 
 def _report(same: list[Pair], slow: list[Pair], with_hog: benches.Result) -> None:
     many = len(same)
-    valid = sum(result.valid for pair in same + slow for result in pair)
-    print(f"  {valid} of {4 * many} runs were valid")
+    valid = sum(result.valid for pair in same for result in pair) + sum(result.valid for _, result in slow)
+    print(f"  {valid} of {3 * many} runs were valid")
     alike, planted = [compare(*pair) for pair in same], [compare(*pair) for pair in slow]
     for place, name in enumerate(METRICS):
         found = [each[place] for each in alike]
@@ -76,13 +86,27 @@ def _run(options: argparse.Namespace, slower: float = 0.0) -> benches.Result:
     return benches.decode(done.stdout, "child")
 
 
-def _beside_hog(options: argparse.Namespace) -> benches.Result:
-    hog = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+def _kept(options: argparse.Namespace, name: str, slower: float = 0.0) -> benches.Result:
+    if options.keep is None:
+        return _run(options, slower)
+    file = options.keep / f"{name}.json"
+    if file.exists():
+        return benches.decode(file.read_bytes(), str(file))
+    result = _run(options, slower)
+    options.keep.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(benches.encode(result))
+    return result
+
+
+@contextlib.contextmanager
+def hog() -> Iterator[None]:
+    """A process that eats a core."""
+    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:
-        return _run(options)
+        yield
     finally:
-        hog.kill()
-        hog.wait()
+        process.kill()
+        process.wait()
 
 
 def child(seconds: float, threads: float, slower: float) -> None:
@@ -92,7 +116,7 @@ def child(seconds: float, threads: float, slower: float) -> None:
     from agent.config import Config
 
     changes = {"model.bundle": "demo:", "camera.uri": "demo:", "runtime.num_threads": int(threads)}
-    plan = benches.Plan(seconds=seconds, queries=100, window_s=max(0.25, min(1.0, seconds / 30)))
+    plan = benches.Plan(seconds=seconds, queries=100, window_s=max(0.25, min(1.0, seconds / 60)))
 
     def load(config: Config) -> Any:
         model = ready_model(config)
