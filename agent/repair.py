@@ -19,6 +19,7 @@ from agent.board import base_model, deployed_file, file_sha256, ready_model, sta
 from agent.camera import list_pictures, read_picture
 from agent.config import Config
 from agent.errors import CameraError, StorageError
+from agent.files import write_whole
 from agent.pipeline import Model, load_model
 from agent.recalibrate import overlay
 from agent.recalibrate.application import Outcome, Plan, recalibrate
@@ -168,8 +169,6 @@ def _told(outcome: Outcome, model: Model, done: str) -> Done:
 
 def _write_page(path: Path, content: str) -> None:
     try:
-        fresh = path.with_name(path.name + ".new")
-        fresh.write_text(content, encoding="utf-8")
-        fresh.replace(path)
+        write_whole(path, content.encode(), safely=False)
     except OSError as error:
         raise StorageError(f"{path}: cannot be written: {error.strerror}") from None

@@ -1,15 +1,15 @@
 """Whether ``edge-tools compare`` is calibrated on this machine: real runs, in turns.
 
 Runs of ``edge-agent bench`` in processes of their own, three by three: two identical ones, and one that is slowed down
-by a tenth (each query waits, busy, for a tenth of its own time), which is compared with the second; in the end one beside
-a process that eats a core. Printed: in how many pairs the interval holds no change, how wide it is, in how many the
-slow-down is found, what is said of the last, and how far identical runs really differ - which is what
+by a tenth (each query waits, busy, for a tenth of its own time), which is compared with the second; in the end one
+beside a process that eats a core. Printed: in how many pairs the interval holds no change, how wide it is, in how many
+the slow-down is found, what is said of the last, and how far identical runs really differ - which is what
 ``tools.compare.BETWEEN_RUNS`` states.
 
     python -m bench compare [--pairs 20] [--seconds 30] [--threads 1] [--keep FOLDER]
 
-``--keep`` writes each result there; a run whose file is already there is read instead of made, so that a statistic can be
-tried on runs that were made before.
+``--keep`` writes each result there; a run whose file is already there is read instead of made, so that a statistic
+can be tried on runs that were made before.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ class TestDeath:
         config = RuntimeConfig(backend=backend)  # type: ignore[arg-type]
         with Tenant(tiny.path, tiny.card, config, timeout_s=0.2) as tenant:
             tenant._child.send_signal(signal.SIGSTOP)  # a fast child would answer by any deadline
-            with pytest.raises(ModelError, match="no answer within 0.2 s"):
+            with pytest.raises(ModelError, match=r"no answer within 0\.2 s"):
                 tenant.invoke(zeros(tiny))
             assert tenant._child.wait(10.0) == -signal.SIGKILL
 

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 
 STAGES = {"camera", "preprocess", "infer", "postprocess", "measure", "drift", "sample", "publish"}
 LEVELS = [
-    {"errors", "records", "wording"},
+    {"errors", "files", "records", "wording"},
     {"config", "matching"},
     STAGES | {"model"},
     {"pipeline"},

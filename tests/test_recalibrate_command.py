@@ -226,7 +226,7 @@ def test_a_full_or_forbidden_disk_leaves_what_was(tmp_path: Path) -> None:
     said, _ = record(demo_file())
     overlay.write(tmp_path, said)
     other, _ = record(demo_file(), 2.0)
-    target = tmp_path / overlay.FOLDER / f"{said.patch.base_sha256}.new"
+    target = tmp_path / overlay.FOLDER / f".{said.patch.base_sha256}.json.{os.getpid()}"
     target.mkdir()  # the fresh file cannot be made
     with pytest.raises(StorageError, match="cannot be written"):
         overlay.write(tmp_path, other)

@@ -119,13 +119,13 @@ def report(
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("bench-report.html"),
 ) -> None:
     """Draw results on one page that needs nothing else: latency over time, heat, clock, percentiles, stages."""
-    from agent import bench
     from agent.errors import StorageError
+    from agent.files import write_whole
     from tools import report as pages
 
     page = pages.page([named for path in results for named in _drawn(path)])
     try:
-        bench.write(out, page.encode(), safely=True)
+        write_whole(out, page.encode())
     except OSError as error:
         raise StorageError(f"{out}: cannot be written: {error.strerror}") from None
     typer.echo(f"{out}: written", err=True)

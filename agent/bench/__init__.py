@@ -18,7 +18,7 @@ from agent.bench.measure import Setup, bench
 from agent.bench.plan import TITLES, Plan, rules
 from agent.bench.result import FORMAT, Result, Window, decode, encode, schema
 from agent.bench.run import Progress, Told
-from agent.bench.store import ResultFile, read, write
+from agent.bench.store import ResultFile, read
 from agent.bench.table import table
 
 __all__ = [
@@ -41,5 +41,4 @@ __all__ = [
     "schema",
     "table",
     "take",
-    "write",
 ]

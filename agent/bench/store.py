@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 from agent.bench.result import MOST_BYTES, Result, decode, encode
 from agent.errors import StorageError
+from agent.files import write_whole
 
 log = logging.getLogger("agent.bench")
 
@@ -37,7 +36,7 @@ class ResultFile:
         if path.is_dir():
             raise StorageError(f"{path}: is a folder; name a file in it (--out {path / 'result.json'})")
         try:
-            write(path.with_name(f"{path.name}.part"), b"{}\n")
+            write_whole(path.with_name(f"{path.name}.part"), b"{}\n", safely=False)
             path.with_name(f"{path.name}.part").unlink()
         except OSError as error:
             raise StorageError(f"{path}: cannot be written: {error.strerror}; name another with --out") from None
@@ -49,7 +48,7 @@ class ResultFile:
             return
         self._due_s = now_s + max(LEAST_PAUSE_S, SHARE_OF_RUN * (now_s - self._begun_s))
         try:
-            write(self.path, encode(make()))
+            write_whole(self.path, encode(make()), safely=False)
         except OSError as error:
             if not self._has_failed:
                 log.warning("%s: the result so far cannot be kept: %s", self.path, error.strerror)
@@ -62,39 +61,9 @@ class ResultFile:
             StorageError: the disk refuses; what was kept before stays.
         """
         try:
-            write(self.path, encode(result), safely=True)
+            write_whole(self.path, encode(result))
         except OSError as error:
             raise StorageError(f"{self.path}: the result cannot be written: {error.strerror}") from None
-
-
-def write(path: Path, data: bytes, *, safely: bool = False) -> None:
-    """Write beside the place, then move there: a reader and a kill find the old or the new, never a half.
-
-    Args:
-        path: where.
-        data: what.
-        safely: wait until the disk has it.
-
-    Raises:
-        OSError: the disk refuses; nothing is left behind.
-    """
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(beside, "wb", opener=_open_own) as file:  # Path.open takes no opener
-            file.write(data)
-            if safely:
-                file.flush()
-                os.fsync(file.fileno())
-        beside.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            beside.unlink()
-        raise
-
-
-def _open_own(path: str, flags: int) -> int:
-    # In a folder that others may write to, a link of this name would lead anywhere.
-    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 def read(path: Path) -> Result:

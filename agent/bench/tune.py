@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from agent import config as settings
-from agent.bench.store import write
 from agent.errors import ConfigError, StorageError
+from agent.files import write_whole
 
 BACKUP = ".before-tune"
 
@@ -72,7 +72,7 @@ def _expect_own(path: Path) -> None:
 
 def _replace(path: Path, text: str) -> None:
     before = path.stat()
-    write(path, text.encode(), safely=True)
+    write_whole(path, text.encode())
     path.chmod(before.st_mode & 0o7777)
     with contextlib.suppress(PermissionError):  # only root may give a file away; others own it already
         os.chown(path, before.st_uid, before.st_gid)

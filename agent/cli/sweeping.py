@@ -92,13 +92,13 @@ def _expect_sense(settings: Config, wish: Wish, combinations: list[dict[str, Any
 
 
 def _keep(out: Path | None, data: bytes) -> None:
-    from agent import bench
     from agent.errors import StorageError
+    from agent.files import write_whole
 
     if out is None:
         return
     try:
-        bench.write(out, data, safely=True)
+        write_whole(out, data)
     except OSError as error:
         raise StorageError(f"{out}: cannot be written: {error.strerror}") from None
 

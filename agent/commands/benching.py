@@ -22,6 +22,7 @@ from agent import bench
 from agent.bench import Plan, Progress, Result, Told
 from agent.commands import operation
 from agent.errors import AgentError, CameraError
+from agent.files import write_whole
 from agent.records import Answer, Command
 
 log = logging.getLogger("agent.commands")
@@ -130,7 +131,7 @@ class Benching:
         data = bench.encode(result)
         try:
             self._folder.mkdir(exist_ok=True)
-            bench.write(self._folder / f"{name}.json", data, safely=True)
+            write_whole(self._folder / f"{name}.json", data)
             for old in sorted(self._folder.glob("*.json"))[:-KEPT]:
                 old.unlink(missing_ok=True)
         except OSError as error:

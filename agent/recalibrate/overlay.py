@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import logging
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,6 +18,7 @@ import msgspec
 from msgspec import Meta
 
 from agent.errors import ModelError, StorageError, UnavailableError
+from agent.files import sync_folder, write_whole
 from agent.model import RangePatch, apply, mapped
 
 log = logging.getLogger("agent.service")
@@ -64,18 +64,10 @@ def write(state: Path, overlay: Overlay) -> Path:
         StorageError: it cannot be written.
     """
     path = _path(state, overlay.patch.base_sha256)
-    fresh = path.with_suffix(".new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with fresh.open("wb") as file:
-            file.write(msgspec.json.encode(overlay))
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-        _sync(path.parent)
+        write_whole(path, msgspec.json.encode(overlay))
     except OSError as error:
-        with contextlib.suppress(OSError):
-            fresh.unlink(missing_ok=True)
         raise StorageError(f"{path}: cannot be written: {error.strerror}") from None
     return path
 
@@ -89,7 +81,7 @@ def remove(state: Path, base_sha256: str) -> bool:
     path = _path(state, base_sha256)
     try:
         path.unlink()
-        _sync(path.parent)
+        sync_folder(path.parent)
     except FileNotFoundError:
         return False
     except OSError as error:
@@ -146,17 +138,7 @@ def _keep(path: Path, data: bytes) -> None:
     """The file with these bytes; what lies there already is compared, not believed."""
     if path.is_file() and path.read_bytes() == data:
         return
-    fresh = path.with_suffix(".new")
-    fresh.write_bytes(data)
-    fresh.replace(path)
+    write_whole(path, data, safely=False)
     for other in path.parent.glob("*.tflite"):
         if other != path:
             other.unlink(missing_ok=True)
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
