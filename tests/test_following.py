@@ -283,15 +283,24 @@ def test_what_is_kept_goes_before_a_newer_correction_of_the_model_does(board: Bo
     assert board.in_force == newer, "its own state is newer"
 
 
-def test_a_correction_of_another_reference_is_dropped(board: Board) -> None:
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_correction_of_another_reference_is_dropped(board: Board, is_there: bool) -> None:
     board.live(20, light=0.3)
-    board.file(FILE_NAME).unlink()
+    light = read_light(board.state)  # type: ignore[arg-type]
+    assert light is not None
+    board.following.relearn()
+    board.live(LEARNED)
+    board.live(20, light=0.3)
+    assert board.in_force is not None
+    if is_there:
+        board.file(FILE_NAME).write_bytes(light.to_bytes())
+    else:
+        board.file(FILE_NAME).unlink()
     board.start()
     assert board.in_force is None
     assert board.told[-1].why == "dropped"
     assert not board.file(CORRECTION_NAME).exists()
-    board.live(LEARNED, light=0.5)
-    assert board.following.status == LightStatus("known", True, why=board.following.status.why)
+    assert board.following.status.state == ("known" if is_there else "learning")
 
 
 # ---- settings while it runs
