@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,20 @@ def test_a_refusal_leaves_what_was_there_and_nothing_else(tmp_path: Path, monkey
     with pytest.raises(OSError, match="No space"):
         write_whole(path, b"two")
     assert path.read_bytes() == b"one"
+    assert [each.name for each in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_file_that_cannot_grow_leaves_what_was_there_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    write_whole(path, b"old")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+    try:
+        with pytest.raises(OSError, match="large"):
+            write_whole(path, b"x" * 10_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert path.read_bytes() == b"old"
     assert [each.name for each in tmp_path.iterdir()] == ["a"]
 
 
