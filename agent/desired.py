@@ -7,7 +7,6 @@ a revision is applied, or nothing of it. Owned by the thread "writer".
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import msgspec
 
 from agent.config import Config, overlaid, why_not_live
 from agent.errors import ConfigError
+from agent.files import write_whole
 from agent.records import Desired, Standing
 
 log = logging.getLogger("agent.desired")
@@ -153,12 +153,7 @@ class Overlay:
     def _keep(self) -> None:
         if self._path is None:
             return
-        fresh = self._path.with_suffix(".new")
         try:
-            with fresh.open("wb") as file:
-                file.write(msgspec.json.encode(self._stored))
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(self._path)
+            write_whole(self._path, msgspec.json.encode(self._stored))
         except OSError as error:
             log.warning("%s: cannot be written (%s): in force until the agent ends", self._path, error.strerror)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -322,10 +323,10 @@ def test_a_folder_that_cannot_be_written_is_said_once(tmp_path: Path, caplog: py
     assert diary.is_lasting
 
 
-def test_a_full_disk_leaves_the_former_page(folder: Path) -> None:
+def test_a_disk_that_refuses_leaves_the_former_page(folder: Path) -> None:
     diary = Diary(folder)
     diary.write(Page(marked_s=1.0))
-    (folder / f".{FILE_NAME}.new").symlink_to("/dev/full")
+    (folder / f".{FILE_NAME}.{os.getpid()}").mkdir()  # the fresh file cannot be made
     assert not diary.write(Page(marked_s=2.0))
     assert Diary(folder).former == Page(marked_s=1.0)
 

@@ -20,8 +20,7 @@ from agent.cli.options import (
     ModelPath,
     Threads,
     Threshold,
-    embedded_changes,
-    load_settings,
+    chosen_settings,
     model_options,
     runtime_options,
 )
@@ -63,14 +62,8 @@ def parity(
 
     Example: edge-agent parity --bundle parts.bundle --camera frames/ --delegate edgetpu --other-delegate none
     """
-    one = load_settings(
-        config,
-        {
-            **model_options(model, labels, bundle, threshold),
-            **runtime_options(backend, threads, delegate),
-            "camera.uri": camera,
-            **embedded_changes(config, camera, model, bundle),
-        },
+    one = chosen_settings(
+        config, camera, model_options(model, labels, bundle, threshold) | runtime_options(backend, threads, delegate)
     )
     from agent.parity import Tolerance, compare, json_text, plan_side, text
     from agent.parity.pictures import Pictures

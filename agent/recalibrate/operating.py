@@ -25,6 +25,7 @@ import numpy.typing as npt
 
 from agent.matching import iou
 from agent.records import Detections, FloatArray, IntArray
+from agent.resampling import block_sums, drawn_sums
 
 Reals = npt.NDArray[np.floating[Any]]
 
@@ -180,8 +181,7 @@ def rate_interval(counts: npt.NDArray[np.int64], block: int, seed: int = 1) -> t
         seed: of the draws.
     """
     block = min(block, len(counts))
-    starts = np.random.default_rng(seed).integers(0, len(counts), (_RESAMPLES, -(-len(counts) // block)))
-    ahead = np.concatenate([counts, counts[: block - 1]])
-    sums = np.convolve(ahead, np.ones(block), "valid")
-    low, high = np.percentile(sums[starts].mean(axis=1) / block, [2.5, 97.5])
+    blocks = -(-len(counts) // block)
+    drawn = drawn_sums(block_sums(counts, block), blocks, _RESAMPLES, seed)
+    low, high = np.percentile(drawn / blocks / block, [2.5, 97.5])
     return float(low), float(high)
