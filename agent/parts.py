@@ -183,6 +183,7 @@ class Parts:
         self.camera.reconfigure(config.camera)
         self.remote.reconfigure(config)
         self.telemetry.reconfigure(config)
+        self.pacing.reconfigure(config.governor)
         self.meter.window_s = config.measure.window_s
         plan = self._plan()
         if self.publisher is not None:

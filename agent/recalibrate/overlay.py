@@ -20,6 +20,7 @@ from msgspec import Meta
 from agent.errors import ModelError, StorageError, UnavailableError
 from agent.files import sync_folder, write_whole
 from agent.model import RangePatch, apply, mapped
+from agent.wording import no_json
 
 log = logging.getLogger("agent.service")
 
@@ -54,7 +55,8 @@ def read(state: Path, base_sha256: str) -> Overlay | None:
     except OSError as error:
         raise StorageError(f"{path}: cannot be read: {error.strerror}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ModelError(f"{path}: is damaged: {error}; remove it with `edge-agent recalibrate --undo`") from None
+        why = no_json(error, Overlay)
+        raise ModelError(f"{path}: is damaged: {why}; remove it with `edge-agent recalibrate --undo`") from None
 
 
 def write(state: Path, overlay: Overlay) -> Path:
