@@ -23,12 +23,19 @@ _AT_A_FRAME = "from the next frame on"
 _AT_A_BLOCK = "with the next five minutes of readings"
 _AT_A_READING = "with the next reading"
 _PACED_ANEW = "with the next reading; a pace that acts goes on from where it is, any other begins anew"
+_AT_A_LOOK = "from the next look at the light on"
 _TOLD_ANEW = "from the next frame on; what is there is unknown until it was looked at for long enough again"
 
 LIVE = {
     "camera.black_luma": "with the next picture",
     "camera.black_s": "counted anew from now",
     "camera.frozen_s": "counted anew from now",
+    "correction.dead_band": _AT_A_LOOK,
+    "correction.every_s": _AT_A_LOOK,
+    "correction.fit_s": _AT_A_LOOK,
+    "correction.max_noise": _AT_A_LOOK,
+    "correction.mode": "at once; what is in force is taken back by any mode but `act`",
+    "correction.step_per_min": _AT_A_LOOK,
     **{f"detections.{name}": _TOLD_ANEW for name in DetectionsConfig.__struct_fields__},
     **{f"governor.{name}": _PACED_ANEW for name in GovernorConfig.__struct_fields__},
     "homeassistant.snapshot_s": "counted from now; where Home Assistant is switched on in the file",

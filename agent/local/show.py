@@ -17,6 +17,7 @@ def lines(told: dict[str, Any]) -> list[str]:
         ("frames", _frames(told)),
         ("heat", _heat(_table(told, "thermal"))),
         ("pace", str(_table(told, "pace").get("text", ""))),
+        ("light", str(_table(told, "light").get("text", ""))),
         ("memory", _mebibytes(_table(told, "process"), "rss_bytes")),
         ("broker", _broker(mqtt) if mqtt else "none is set"),
         *((f"sensor {sensor}", str(fault)) for sensor, fault in _table(told, "failed").items()),

@@ -16,6 +16,7 @@ from agent.records.board import (
 )
 from agent.records.correction import Correction
 from agent.records.frame import CameraState, CameraStatus, Detections, Frame, FrameResult, Labels, Placement, StageTimes
+from agent.records.light import ChangeCause, LightChange, LightState, LightStatus
 from agent.records.model import MOST_ANCHORS, AnchorMap, Heads, ModelCard, ModelInfo, Outputs, RuntimeInfo, TensorSpec
 from agent.records.pace import Heat, Pace, PaceState
 from agent.records.presence import Box, Sighting
@@ -47,6 +48,7 @@ __all__ = [
     "Box",
     "CameraState",
     "CameraStatus",
+    "ChangeCause",
     "Command",
     "CoolingDevice",
     "Correction",
@@ -64,6 +66,9 @@ __all__ = [
     "Identity",
     "IntArray",
     "Labels",
+    "LightChange",
+    "LightState",
+    "LightStatus",
     "MemoryGrowth",
     "ModelCard",
     "ModelInfo",
