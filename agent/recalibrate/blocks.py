@@ -81,6 +81,26 @@ def interval(blocks: Sequence[Reals], statistic: Callable[[Reals], Reals]) -> In
     return Interval(value, value + float(low) * wider, value + float(high) * wider)
 
 
+def interval_of_two(
+    blocks: Sequence[Reals], others: Sequence[Reals], statistic: Callable[[Reals, Reals], Reals]
+) -> Interval:
+    """As :func:`interval`, of a statistic of two sets of frames that have nothing to do with each other.
+
+    Args:
+        blocks: the sums of each block of the one set.
+        others: of the other set.
+        statistic: from the sums of both, shapes (..., k) and (..., m), to values, shape (...).
+    """
+    rng = np.random.default_rng(_SEED)
+    sums = [np.stack(each).astype(np.float64) for each in (blocks, others)]
+    drawn = [each[rng.integers(0, len(each), (_RESAMPLES, len(each)))].sum(axis=1) for each in sums]
+    value = float(statistic(*(each.sum(axis=0)[None] for each in sums))[0])
+    low, high = np.percentile(statistic(*drawn), [2.5, 97.5]) - value
+    fewest = min(map(len, sums))
+    wider = student(fewest - 1) / _NORMAL * math.sqrt(fewest / (fewest - 1))
+    return Interval(value, value + float(low) * wider, value + float(high) * wider)
+
+
 def student(freedom: int) -> float:
     """The 97.5 % point of Student's t; within 1 % from 4 degrees of freedom on (Abramowitz and Stegun, 26.7.5)."""
     z = _NORMAL
