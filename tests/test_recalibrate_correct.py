@@ -137,6 +137,18 @@ def test_a_correction_that_is_of_no_use_any_more_is_taken_back(
     assert model.preprocess.correction is None
 
 
+def test_what_does_not_hold_for_the_held_out_frames_is_refused(
+    model: Model, dark: list[Pixels], later: list[Pixels], day: list[Pixels]
+) -> None:
+    mixed = [pair[number % 2] for number, pair in enumerate(zip(dark, later, strict=True))]
+    found = tried(model, mixed, pictured(day))
+    assert found.correction.gain > 5, "the frames that fit are dark"
+    assert found.distance is not None
+    assert not found.helps, "the frames that judge are not"
+    assert "not surely nearer to it" in found.reason
+    assert model.preprocess.correction is None
+
+
 @pytest.mark.parametrize("count", [0, 7])
 def test_too_small_a_reference_says_so(model: Model, dark: list[Pixels], day: list[Pixels], count: int) -> None:
     found = tried(model, dark, pictured(day[:count]) if count else Reference(look(np.zeros((9, 48, 64, 3), np.uint8))))
