@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from agent.errors import StorageError
+from agent.files import write_whole
 from agent.records import Detections, FrameResult, Labels, Pixels
 
 _QUEUE_FRAMES = 8
@@ -55,7 +56,7 @@ def write_picture(path: Path, pixels: Pixels) -> None:
     if not ok:
         raise StorageError(f"{path}: {path.suffix!r} is no picture format that can be written; say .jpg or .png")
     try:
-        path.write_bytes(data.tobytes())
+        write_whole(path, data.tobytes(), safely=False)
     except OSError as error:
         raise StorageError(f"{path}: cannot be written: {error.strerror}") from None
 

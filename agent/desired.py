@@ -7,7 +7,6 @@ a revision is applied, or nothing of it. Owned by the thread "writer".
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,9 @@ import msgspec
 
 from agent.config import Config, overlaid, why_not_live
 from agent.errors import ConfigError
+from agent.files import write_whole
 from agent.records import Desired, Standing
+from agent.wording import no_json
 
 log = logging.getLogger("agent.desired")
 
@@ -144,21 +145,22 @@ class Overlay:
             self.config = overlaid(self._base, stored.config)
         except FileNotFoundError:
             return
-        except (OSError, ValueError, RecursionError, ConfigError) as error:
-            log.warning("what was desired before is not in force: %s", error)
-            self._error = ("not-restored", str(error))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            self._lose(no_json(error, Stored))
+            return
+        except (OSError, ValueError, ConfigError) as error:
+            self._lose(str(error))
             return
         self._stored, self._rev_seen = stored, stored.rev
+
+    def _lose(self, why: str) -> None:
+        log.warning("what was desired before is not in force: %s", why)
+        self._error = ("not-restored", why)
 
     def _keep(self) -> None:
         if self._path is None:
             return
-        fresh = self._path.with_suffix(".new")
         try:
-            with fresh.open("wb") as file:
-                file.write(msgspec.json.encode(self._stored))
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(self._path)
+            write_whole(self._path, msgspec.json.encode(self._stored))
         except OSError as error:
             log.warning("%s: cannot be written (%s): in force until the agent ends", self._path, error.strerror)

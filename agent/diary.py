@@ -1,6 +1,6 @@
 """What the agent remembers of itself over a restart: blind seconds, why it ended, throttle bits seen in this boot.
 
-One small JSON file in the state folder, ``diary.json``, written beside and renamed, and rarely: each ten minutes and
+One small JSON file in the state folder, ``diary.json``, written whole, and rarely: each ten minutes and
 when something changes, because an SD card dies of writes. A file that is none is moved aside and begun anew. Without a
 folder, or on a full disk, everything goes on and is forgotten with the process; that is said once.
 
@@ -11,11 +11,12 @@ the boot that they belong to.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+
+from agent.files import write_whole
 
 log = logging.getLogger("agent.diary")
 
@@ -68,13 +69,9 @@ class Diary:
         """Saves the page; returns whether that went well."""
         if self._path is None:
             return False
-        beside, data = self._path.with_name(f".{FILE_NAME}.new"), msgspec.json.encode(page)
+        data = msgspec.json.encode(page)
         try:
-            with beside.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(self._path)
+            write_whole(self._path, data)
         except OSError as error:
             if not self._is_failing:
                 log.warning("%s cannot be written: %s; blind seconds are not kept", self._path, error.strerror)

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from pathlib import Path
+
+_DEVICES = Path("/dev")
+
+_CANNOT_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EACCES}
+"""What a network share says, or a folder that may be written to and not listed: its names are safe when it likes."""
 
 
 def write_whole(path: Path, data: bytes, *, safely: bool = True, mode: int | None = None) -> None:
     """Write beside the place, then move there: a reader, a kill and a power cut find the old file or the new one.
+
+    What lies in /dev is written to as it is: root would put a file in the place of /dev/null.
 
     Args:
         path: where; the folder must be there.
@@ -19,6 +27,9 @@ def write_whole(path: Path, data: bytes, *, safely: bool = True, mode: int | Non
     Raises:
         OSError: the disk refuses; nothing is left behind, and what was there stays.
     """
+    if path.parent == _DEVICES:
+        path.write_bytes(data)
+        return
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with open(beside, "wb", opener=_open_own) as file:  # Path.open takes no opener
@@ -38,16 +49,20 @@ def write_whole(path: Path, data: bytes, *, safely: bool = True, mode: int | Non
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until the disk has the folder's names: what was moved or removed there stays so.
+    """Wait until the disk has the folder's names: what was moved or removed there stays so, where that can be asked.
 
     Raises:
         OSError: the disk refuses.
     """
-    handle = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC:
+            raise
 
 
 def _open_own(path: str, flags: int) -> int:

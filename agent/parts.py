@@ -193,6 +193,7 @@ class Parts:
         self.camera.reconfigure(config.camera)
         self.remote.reconfigure(config)
         self.telemetry.reconfigure(config)
+        self.pacing.reconfigure(config.governor)
         self.following.reconfigure(config.correction)
         self.meter.window_s = config.measure.window_s
         plan = self._plan()

@@ -8,7 +8,6 @@ those of the newest window and do not add up over boards; the sketches of ``m/pe
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -19,6 +18,7 @@ from typing import Any
 from agent import __version__
 from agent.config import Config, PrometheusConfig
 from agent.errors import StorageError, UnavailableError
+from agent.files import write_whole
 from agent.pipeline import Model
 from agent.publish import PublisherStatus
 from agent.records import Health
@@ -151,12 +151,10 @@ class Exposition:
             yield family
 
     def _write(self, path: Path) -> None:
-        """Written beside and renamed: a reader sees the old file or the new one. 0644: another user reads it."""
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
+        """A reader sees the old file or the new one. 0644: another user reads it."""
+        page = self._library.generate_latest(self.registry)
         try:
-            beside.write_bytes(self._library.generate_latest(self.registry))
-            beside.chmod(0o644)
-            beside.replace(path)
+            write_whole(path, page, safely=False, mode=0o644)
         except OSError as error:
             self._failures_total += 1
             if not self._is_failing:

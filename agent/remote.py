@@ -86,7 +86,7 @@ class Remote:
         self._tail = Tail()
         self._wishes: deque[Desired] = deque(maxlen=_MOST_WISHES)
         self._errands = Errands(clock)
-        self._ledger = Ledger(folder if config.mqtt.host else None, wall)
+        self._ledger = Ledger(folder if config.mqtt.host else None, wall, clock)
         self.levels = LogLevels(config.log.level, _set_level, self._errands, clock)
         self.benching = Benching(
             self._progress,

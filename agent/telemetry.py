@@ -102,8 +102,9 @@ class Telemetry:
             self.vitals.end(reason)
 
     def reconfigure(self, config: Config) -> None:
-        """How often from now on; called on any thread."""
+        """How often, and what is too much, from now on; called on any thread."""
         self._config = config
+        self.vitals.reconfigure(config.measure)
         self._health_due_s = min(self._health_due_s, self._clock() + config.mqtt.health_s)
 
     def answered(self, result: FrameResult) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from agent.config import ModelConfig, load
 from agent.model import describe, read_labels
@@ -17,6 +19,12 @@ from tests.models import EXAMPLES, Case, case, installed
 
 ASSETS = Path(os.environ.get("EDGE_ASSETS", Path(__file__).parent.parent.parent / "shared" / "assets"))
 """Real models, pictures and videos; they live outside the repository."""
+
+NewThreads = Callable[[str], list[threading.Thread]]
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("patient", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 def missing(reason: str) -> None:
@@ -36,6 +44,13 @@ def _runtime_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
         del os.environ["RUNTIME_DIRECTORY"]
     else:
         os.environ["RUNTIME_DIRECTORY"] = before
+
+
+@pytest.fixture
+def new_threads() -> NewThreads:
+    """Threads of a name that began with this test; what a test before left behind is not its own."""
+    before = set(threading.enumerate())
+    return lambda name: [thread for thread in threading.enumerate() if thread.name == name and thread not in before]
 
 
 @pytest.fixture(scope="session")

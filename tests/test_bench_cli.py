@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
-from agent.bench import Plan, ResultFile, decode, encode, read, schema, write
+from agent.bench import Plan, ResultFile, decode, encode, read, schema
 from agent.bench.frames import MOST_BYTES, held_by, record, take
 from agent.config import CameraConfig
 from agent.errors import StorageError
@@ -103,7 +103,7 @@ def begin(out: Path, *more: object) -> subprocess.Popen[str]:
 def test_a_soak_that_is_stopped_keeps_what_it_has_and_says_so(number: int, tmp_path: Path) -> None:
     child = begin(tmp_path / "soak.json")
     child.send_signal(number)
-    stdout, stderr = child.communicate(timeout=30)
+    stdout, stderr = child.communicate(timeout=60)
     assert child.returncode == 75, stderr
     found = load(tmp_path / "soak.json")
     assert found["ended"] == "stopped"
@@ -115,7 +115,7 @@ def test_a_soak_that_is_stopped_keeps_what_it_has_and_says_so(number: int, tmp_p
 def test_a_soak_that_is_killed_leaves_a_partial_result(tmp_path: Path) -> None:
     child = begin(tmp_path / "soak.json")
     child.kill()
-    child.communicate(timeout=30)
+    child.communicate(timeout=60)
     found = load(tmp_path / "soak.json")
     assert found["ended"] == "running"
     assert not found["valid"]
@@ -157,29 +157,6 @@ def test_a_folder_with_one_good_picture_among_broken_ones_is_measured(assets: Pa
     assert done.returncode in {0, 75}, done.stderr
     source = load(out)["environment"]["source"]
     assert (source["frames"], source["corrupt"]) == (1, 1)
-
-
-def test_a_file_is_whole_or_the_old_one(tmp_path: Path) -> None:
-    path = tmp_path / "r.json"
-    write(path, b"old")
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
-    try:
-        with pytest.raises(OSError, match="large"):
-            write(path, b"x" * 10_000)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert path.read_bytes() == b"old"
-    assert [one.name for one in tmp_path.iterdir()] == ["r.json"], "nothing is left behind"
-
-
-def test_a_link_laid_in_the_way_is_not_followed(tmp_path: Path) -> None:
-    victim = tmp_path / "victim"
-    victim.write_text("mine")
-    (tmp_path / f".r.json.{os.getpid()}").symlink_to(victim)
-    with pytest.raises(OSError, match="symbolic"):
-        write(tmp_path / "r.json", b"x")
-    assert victim.read_text() == "mine"
 
 
 def test_a_disk_that_fills_while_it_runs_costs_the_file_and_not_the_run(
@@ -247,7 +224,7 @@ def test_on_a_terminal_a_bar_shows_the_time_to_go(tmp_path: Path) -> None:
         while chunk := os.read(ours, 4096):
             shown += chunk
     os.close(ours)
-    assert child.wait(30) in {0, 75}
+    assert child.wait(60) in {0, 75}
     assert b"fps, p99" in shown
     assert b"100%" in shown
     assert b"00:00:0" in shown, "the time to go"

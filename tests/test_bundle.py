@@ -145,7 +145,9 @@ def test_a_newer_format_is_refused_by_its_number(good: Path, tmp_path: Path) -> 
         read(rewritten(good, tmp_path / "n.bundle", {"manifest.json": json.dumps(text).encode()}))
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.data())
 def test_no_mutation_is_taken_or_crashes(good: Path, tmp_path: Path, data: st.DataObject) -> None:
     raw = bytearray(good.read_bytes())

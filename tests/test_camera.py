@@ -1,6 +1,7 @@
 """The camera as the pipeline sees it, over sources that play a script."""
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,8 @@ from agent.camera.watch import Watch
 from agent.config import CameraConfig
 from agent.errors import AgentError, CameraError
 from agent.records import CameraStatus, Frame, Pixels, Tensor
+from tests.conftest import NewThreads
+from tests.servers.mosquitto import wait_until
 
 NOISE = np.random.default_rng(7)
 Step = Grab | Callable[[], Grab]
@@ -77,10 +80,18 @@ def steadily(count: int, pause_s: float = 0.005) -> Iterator[Step]:
         yield Grab.PICTURE
 
 
-def read_all(camera: Camera, timeout_s: float = 0.3) -> list[Frame]:
-    got = []
-    while (frame := camera.read(timeout_s)) is not None:
-        got.append(frame)
+def read_all(camera: Camera, until: Callable[[], bool] | None = None) -> list[Frame]:
+    """Everything until something is so, else until the source is lost: silence alone may be a busy machine's."""
+    is_over = until or (lambda: camera.status().state == "down")
+    got: list[Frame] = []
+
+    def is_read() -> bool:
+        if (frame := camera.read(0.05)) is not None:
+            got.append(frame)
+            return False
+        return camera.ended or is_over()
+
+    assert wait_until(is_read, 60.0)
     return got
 
 
@@ -110,9 +121,10 @@ def test_prepare_runs_on_the_cameras_thread_and_only_for_frames_that_are_offered
     camera = live(Scripted(steadily(400, 0.001)), prepare=prepare)
     camera.start()
     got = []
-    while (frame := camera.read(0.3)) is not None:
-        got.append(frame)
-        time.sleep(0.03)  # a reader far slower than the camera
+    while camera.status().frames_total < 400:
+        if (frame := camera.read(0.3)) is not None:
+            got.append(frame)
+            time.sleep(0.03)  # a reader far slower than the camera
     camera.stop()
     assert threads == {"camera"}
     assert all(frame.tensor is not None and frame.preprocess_s >= 0.002 for frame in got)
@@ -151,7 +163,7 @@ def test_states_are_told_once_on_the_readers_thread_and_logged_once(caplog: pyte
     camera = live(*sources, on_state=on_state)
     with caplog.at_level(logging.INFO, "agent.camera"):
         camera.start()
-        read_all(camera)
+        read_all(camera, lambda: len(told) == 4)
         camera.stop()
     main = threading.current_thread().name
     assert told == [("streaming", main), ("down", main), ("streaming", main), ("down", main)]
@@ -159,7 +171,7 @@ def test_states_are_told_once_on_the_readers_thread_and_logged_once(caplog: pyte
     assert len(lines) == 4
     assert lines[0] == "camera rtsp://u:***@cam/ch: streaming"
     assert lines[1] == "camera rtsp://u:***@cam/ch: down: unplugged"
-    assert lines[2].startswith("camera rtsp://u:***@cam/ch: streaming again after 1 s of down")
+    assert re.match(r"camera rtsp://u:\*\*\*@cam/ch: streaming again after \d+ s of down", lines[2])
     assert camera.status().reconnects_total == 1
     assert all(source.closed for source in sources if isinstance(source, Scripted))
 
@@ -168,25 +180,23 @@ def test_a_stall_is_told_in_time_though_the_read_is_patient_and_the_source_hangs
     release = threading.Event()
 
     def hang() -> Grab:
-        release.wait(10.0)
+        release.wait(60.0)
         return Grab.LOST
 
-    told: list[tuple[str, float]] = []
-    camera = live(
-        Scripted(iter([Grab.PICTURE, hang])),
-        stall_s=0.2,
-        on_state=lambda status: told.append((status.state, time.monotonic())),
-    )
+    told: list[str] = []
+    camera = live(Scripted(iter([Grab.PICTURE, hang])), stall_s=0.2, on_state=lambda status: told.append(status.state))
     camera.start()
-    assert camera.read(1.0) is not None
-    begun_s = time.monotonic()
-    assert camera.read(0.5) is None
+    assert camera.read(30.0) is not None
+    reader = threading.Thread(target=camera.read, args=(60.0,))
+    reader.start()
+    assert wait_until(lambda: told == ["streaming", "stalled"])
+    assert reader.is_alive(), "not only when the reader's patience ends"
     assert camera.status().state == "stalled"
-    assert [state for state, _ in told] == ["streaming", "stalled"]
-    assert told[1][1] - begun_s < 0.35, "not only when the reader's patience ends"
     assert not camera.stop(0.05), "the thread hangs and stop does not"
     release.set()
-    assert camera.stop(2.0)
+    assert camera.stop(30.0)
+    reader.join(30.0)
+    assert not reader.is_alive()
 
 
 def test_stale_pictures_are_counted_and_not_shown() -> None:
@@ -247,12 +257,21 @@ def test_a_dead_source_costs_no_processor_time() -> None:
 
     config = CameraConfig(uri="usb:0", reconnect_min_s=0.1, reconnect_max_s=0.2)
     camera = Camera(config, opener=opener)
-    begun_s = time.process_time()
+    waits_s: list[float] = []
+
+    class Pauses(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            waits_s.append(timeout or 0.0)
+            return super().wait(timeout)
+
+    camera._feed._stopping = Pauses()
     camera.start()
-    assert camera.read(0.6) is None
+    assert wait_until(lambda: len(opened) >= 4 or camera.read(0.1) is not None)
     camera.stop()
-    assert time.process_time() - begun_s < 0.15
-    assert 1 < len(opened) <= 5
+    between = [wait_s for wait_s in waits_s if wait_s != MISS_PAUSE_S]
+    assert waits_s.count(MISS_PAUSE_S) >= 3 * 9, "a pause after each miss"
+    assert all(wait_s >= 0.05 for wait_s in between), "and a longer one before it is opened again"
+    assert len(between) >= len(opened) - 1
 
 
 class CountingBackoff(Backoff):
@@ -305,19 +324,25 @@ def test_only_a_camera_that_was_steady_gets_a_fresh_backoff(lasts_s: float, rese
 
 
 def test_the_delay_grows() -> None:
-    times = []
+    waits_s: list[float] = []
+
+    class Hurried(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            waits_s.append(timeout or 0.0)
+            if len(waits_s) == 7:
+                self.set()
+            return self.is_set()
 
     def opener() -> Source:
-        times.append(time.monotonic())
         raise CameraError("refused")
 
     camera = Camera(CameraConfig(uri="usb:0", reconnect_min_s=0.02, reconnect_max_s=10.0), opener=opener)
+    camera._feed._stopping = Hurried()
     camera.start()
-    camera.read(0.5)
-    camera.stop()
-    gaps_s = [after - before for before, after in pairwise(times)]
-    assert 3 <= len(gaps_s) <= 7
-    assert gaps_s[-1] > 2.0 * gaps_s[0]
+    assert wait_until(lambda: camera.read(0.1) is None and camera.ended)
+    assert len(waits_s) == 7
+    assert all(after >= before for before, after in pairwise(waits_s)), "each step begins where the last one ends"
+    assert waits_s[-1] > 8.0 * waits_s[0]
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -334,7 +359,9 @@ def test_a_bug_on_the_cameras_thread_reaches_the_reader() -> None:
     assert camera.stop()
 
 
-def test_stopping_ends_the_thread_in_every_situation() -> None:
+def test_stopping_ends_the_thread_in_every_situation(
+    new_threads: NewThreads,
+) -> None:
     def waiting_for_the_reader() -> Camera:
         return Camera(CameraConfig(uri="x", pace="fast"), opener=lambda: Scripted(steadily(100)))
 
@@ -348,10 +375,10 @@ def test_stopping_ends_the_thread_in_every_situation() -> None:
         camera = make()
         camera.start()
         camera.read(0.05)
-        assert camera.stop(1.0), make.__name__
+        assert camera.stop(30.0), make.__name__
         assert camera.read(0.0) is None or camera.read(0.0) is None
         assert camera.ended
-        assert not [thread for thread in threading.enumerate() if thread.name == "camera"]
+        assert not new_threads("camera")
 
 
 def test_stopping_before_the_start_is_nothing() -> None:
@@ -362,7 +389,7 @@ def test_check_gives_size_and_time_and_closes() -> None:
     source = Scripted(iter([Grab.MISS, Grab.PICTURE]))
     width, height, seconds = check(CameraConfig(uri="usb:0"), opener=lambda: source)
     assert (width, height) == (64, 48)
-    assert 0.0 <= seconds < 1.0
+    assert 0.0 <= seconds < 30.0
     assert source.closed
 
 

@@ -16,6 +16,7 @@ from agent.camera.source import Grab, Recording
 from agent.config import CameraConfig
 from agent.errors import CameraError
 from agent.records import CameraStatus, Frame, Pixels
+from tests.servers.mosquitto import wait_until
 
 
 def scene(number: int, width: int = 96, height: int = 64) -> Pixels:
@@ -101,21 +102,27 @@ def test_memory_is_used_again_unless_a_frame_is_held(assets: Path) -> None:
 def test_real_time_follows_the_timestamps_of_the_lying_clip(assets: Path) -> None:
     # The header says 60 frames a second and 354 frames; its timestamps say about ten, uneven.
     camera = Camera(CameraConfig(uri=str(assets / "video" / "ambianic_doorcam_person1.mkv")))
+    begun_s = time.monotonic()
     camera.start()
-    got = [frame for frame in (camera.read(2.0) for _ in range(8)) if frame is not None]
+    got = [frame for frame in (camera.read(30.0) for _ in range(8)) if frame is not None]
     read_s = time.monotonic()
     camera.stop()
-    steps_s = [round(after.captured_s - before.captured_s, 3) for before, after in pairwise(got)]
-    assert steps_s == pytest.approx([0.1, 0.15, 0.05, 0.1, 0.1, 0.1, 0.1], abs=0.002)
-    assert 0.0 <= read_s - got[-1].captured_s < 0.3, "captured_s is the due time, on the monotonic clock"
+    due_s = [0.0, 0.1, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7]
+    first = got[0]
+    for frame in got:  # a busy machine leaves some out
+        if frame.sequence <= len(due_s):
+            since_s = due_s[frame.sequence - 1] - due_s[first.sequence - 1]
+            assert frame.captured_s - first.captured_s == pytest.approx(since_s, abs=0.003)
+    assert first.sequence < 8
+    assert begun_s <= first.captured_s <= got[-1].captured_s <= read_s, "the due time, on the monotonic clock"
 
 
 def test_a_slow_reader_of_a_real_time_clip_gets_the_newest(tmp_path: Path) -> None:
     camera = Camera(settings(write_clip(tmp_path / "clip.avi", 20), pace="real"))
     camera.start()
-    first = camera.read(5.0)
-    time.sleep(0.3)
-    second = camera.read(5.0)
+    first = camera.read(30.0)
+    assert wait_until(lambda: camera.dropped_total >= 4)
+    second = camera.read(30.0)
     camera.stop()
     assert first is not None
     assert second is not None
@@ -139,12 +146,11 @@ def test_a_looping_clip_that_vanishes_is_down_and_recovers(tmp_path: Path) -> No
     camera = Camera(settings(path, loop=True, reconnect_min_s=0.01, reconnect_max_s=0.02))
     camera.start()
     path.rename(tmp_path / "away.avi")
-    while camera.read(0.2) is not None:
-        pass
+    assert wait_until(lambda: camera.read(0.2) is None and camera.status().state == "down")
     status = camera.status()
     assert (status.state, "no such file" in status.reason or "can be decoded" in status.reason) == ("down", True)
     (tmp_path / "away.avi").rename(path)
-    assert camera.read(5.0) is not None
+    assert camera.read(30.0) is not None
     assert camera.status().reconnects_total == 1
     camera.stop()
 
@@ -192,17 +198,15 @@ def test_an_unreadable_picture_is_counted_and_passed_over(tmp_path: Path) -> Non
 def test_a_folder_in_real_time_keeps_its_rate(tmp_path: Path) -> None:
     folder = write_pictures(tmp_path / "shots", ["a.png", "b.png", "c.png"])
     got, _ = frames(settings(folder, pace="real", folder_fps=20.0))
-    steps_s = [after.captured_s - before.captured_s for before, after in pairwise(got)]
-    assert steps_s == pytest.approx([0.05] * (len(got) - 1))
+    for before, after in pairwise(got):
+        assert after.captured_s - before.captured_s == pytest.approx(0.05 * (after.sequence - before.sequence))
 
 
 def test_stopping_does_not_wait_for_the_next_picture(tmp_path: Path) -> None:
-    camera = Camera(settings(write_pictures(tmp_path / "shots", ["a.png", "b.png"]), pace="real", folder_fps=0.5))
+    camera = Camera(settings(write_pictures(tmp_path / "shots", ["a.png", "b.png"]), pace="real", folder_fps=0.01))
     camera.start()
-    assert camera.read(2.0) is not None
-    begun_s = time.monotonic()
-    assert camera.stop()
-    assert time.monotonic() - begun_s < 0.5
+    assert camera.read(30.0) is not None
+    assert camera.stop(30.0), "the next one is due in 100 s"
 
 
 def test_a_looping_folder_sees_new_pictures(tmp_path: Path) -> None:
@@ -234,7 +238,13 @@ def test_what_a_file_is_its_content_says(tmp_path: Path) -> None:
 
 def test_a_still_picture_is_not_frozen(tmp_path: Path) -> None:
     folder = write_pictures(tmp_path / "shots", ["a.png"])
-    assert _state_after_same(settings(folder, loop=True, frozen_s=0.05)) == "streaming"
+    camera = Camera(settings(folder, loop=True, frozen_s=0.05))
+    camera.start()
+    ends_s = time.monotonic() + 0.2
+    while time.monotonic() < ends_s:
+        assert camera.read(30.0) is not None
+        assert camera.status().state == "streaming"
+    camera.stop()
 
 
 def test_a_clip_that_stands_still_is_frozen(tmp_path: Path) -> None:
@@ -243,18 +253,10 @@ def test_a_clip_that_stands_still_is_frozen(tmp_path: Path) -> None:
     for _ in range(400):
         writer.write(scene(1))
     writer.release()
-    assert _state_after_same(settings(path, loop=True, frozen_s=0.05)) == "frozen"
-
-
-def _state_after_same(config: CameraConfig) -> str:
-    camera = Camera(config)
+    camera = Camera(settings(path, loop=True, frozen_s=0.05))
     camera.start()
-    ends_s = time.monotonic() + 0.2
-    while time.monotonic() < ends_s:
-        assert camera.read(1.0) is not None
-    state = camera.status().state
+    assert wait_until(lambda: camera.read(30.0) is not None and camera.status().state == "frozen")
     camera.stop()
-    return state
 
 
 def test_every_unusable_path_is_refused_in_one_line(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_a_signal_ends_the_run_cleanly_with_the_summary(assets: Path, clip: Path
     assert child.stdout is not None
     child.stdout.readline()
     child.send_signal(number)
-    output, errors = child.communicate(timeout=20)
+    output, errors = child.communicate(timeout=60)
     assert child.returncode == 0, errors
     assert json.loads(output.splitlines()[-1])["summary"]["ended"] == "stopped"
     assert "Traceback" not in errors
@@ -232,12 +232,16 @@ def test_usage_errors_are_2() -> None:
     assert edge_agent("fly").returncode == 2
 
 
-def test_config_init_never_writes_over_a_file(tmp_path: Path) -> None:
+def test_config_init_writes_over_a_file_only_by_force(tmp_path: Path) -> None:
     target = tmp_path / "agent.toml"
     assert edge_agent("config", "init", target).returncode == 0
     before = target.read_text()
     refused(edge_agent("config", "init", target), 74, "--force")
     assert target.read_text() == before
+    target.write_text(before + "# mine\n")
+    target.chmod(0o640)
+    assert edge_agent("config", "init", target, "--force").returncode == 0
+    assert (target.read_text(), target.stat().st_mode & 0o777) == (before, 0o640)
     assert edge_agent("config", "show", "--config", target).returncode == 0
 
 

@@ -81,7 +81,7 @@ class Desk:
         self.fault: AgentError | None = None
         self.is_throttled: bool | None = None
         self.errands = SameThread(self.clock)
-        self.ledger = Ledger(folder, self.clock.wall)
+        self.ledger = Ledger(folder, self.clock.wall, self.clock)
         self.snapshots = Snapshots(Labels({0: "cat"}))
         self.tail = Tail()
         self.benching = Benching(self.progress, self.finish, lambda: self.is_throttled, folder)
@@ -575,9 +575,9 @@ def test_only_the_last_reply_that_arrived_closes_the_matter(tmp_path: Path) -> N
     second.commands.resume()
     second.ledger.sent(("restart", "9"))  # as if two replies were on their way
     second.commands.delivered("restart", "9")
-    assert Ledger(tmp_path, second.clock.wall).undelivered()
+    assert Ledger(tmp_path, second.clock.wall).take_undelivered()
     second.commands.delivered("restart", "9")
-    assert not Ledger(tmp_path, second.clock.wall).undelivered()
+    assert not Ledger(tmp_path, second.clock.wall).take_undelivered()
 
 
 @pytest.mark.parametrize("rubbish", [b"", b"no database at all" * 100, b"SQLite format 3\0" + b"\xff" * 5000])
@@ -587,7 +587,7 @@ def test_a_damaged_file_is_moved_aside(tmp_path: Path, rubbish: bytes) -> None:
     desk.ask("loglevel", "1", {"level": "debug"})
     assert desk.ledger.is_lasting
     assert Desk(tmp_path).ledger.find(("loglevel", "1")) is not None
-    assert not rubbish or (tmp_path / f"{FILE_NAME}.damaged").read_bytes() == rubbish
+    assert not rubbish or (tmp_path / f"{FILE_NAME}.corrupt-1").read_bytes() == rubbish
 
 
 def test_a_forged_row_is_moved_aside(tmp_path: Path) -> None:
@@ -606,7 +606,7 @@ def test_a_file_that_another_process_holds_is_left_alone(tmp_path: Path) -> None
         desk = Desk(tmp_path)
         assert not desk.ledger.is_lasting
         assert desk.ask("loglevel", "2", {"level": "debug"}).status == "succeeded"
-    assert not list(tmp_path.glob("*.damaged*"))
+    assert not list(tmp_path.glob("*.corrupt*"))
     assert Desk(tmp_path).ledger.find(("loglevel", "1")) is not None
 
 
@@ -616,6 +616,127 @@ def test_without_a_writable_folder_it_works_in_memory(tmp_path: Path) -> None:
     assert not desk.ledger.is_lasting or desk.ask("loglevel", "1", {"level": "debug"}).status == "succeeded"
     assert desk.ask("rebirth", "2").status == "succeeded"
     assert desk.ask("rebirth", "2").status == "succeeded"
+
+
+def stumble(desk: Desk, pragma: str) -> None:
+    """The disk takes nothing from now on, or again."""
+    rows = desk.ledger._disk._store
+    assert rows is not None
+    rows._open_db().execute(f"PRAGMA query_only = {pragma}").fetchall()
+
+
+def test_what_a_disk_refused_is_saved_when_it_is_well_again_though_nobody_asks(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk = Desk(tmp_path)
+    desk.ask("loglevel", "1", {"level": "debug"})
+    stumble(desk, "ON")
+    for name in ("2", "3"):
+        assert desk.ask("loglevel", name, {"level": "debug"}).status == "succeeded"
+    assert not desk.ledger.is_lasting
+    assert desk.ask("restart", "4").status == "succeeded", "the next start would not know of it"
+    stumble(desk, "OFF")
+    assert Desk(tmp_path).ledger.find(("loglevel", "2")) is None
+    desk.errands.turn(desk.clock.now_s + 61.0)
+    assert desk.ledger.is_lasting
+    after = Desk(tmp_path).ledger
+    assert [after.find(("loglevel", name)) is not None for name in "123"] == [True] * 3
+    assert caplog.text.count("cannot save what became of commands") == 1
+    desk.ask("restart", "5")
+    assert desk.statuses()[-2:] == ["accepted", "running"], "the rest is said by the next start"
+
+
+def test_what_the_broker_got_while_the_disk_refused_is_not_said_again(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.ask("loglevel", "1", {"level": "debug"})
+    stumble(desk, "ON")
+    desk.commands.delivered("loglevel", "1")
+    stumble(desk, "OFF")
+    desk.clock.now_s += 61.0
+    desk.ledger.save()
+    assert not Ledger(tmp_path, desk.clock.wall).take_undelivered()
+
+
+@pytest.mark.parametrize("is_replaced", [False, True], ids=["removed", "replaced"])
+def test_a_file_that_is_taken_away_under_way_is_written_anew(tmp_path: Path, is_replaced: bool) -> None:
+    desk = Desk(tmp_path)
+    desk.ask("loglevel", "1", {"level": "debug"})
+    for path in tmp_path.glob(f"{FILE_NAME}*"):
+        path.unlink()
+    if is_replaced:
+        Desk(tmp_path).ledger.close()
+    assert desk.ask("loglevel", "2", {"level": "debug"}).status == "succeeded"
+    assert not desk.ledger.is_lasting
+    desk.errands.turn(desk.clock.now_s + 61.0)
+    after = Desk(tmp_path).ledger
+    assert [after.find(("loglevel", name)) is not None for name in "12"] == [True] * 2
+
+
+def test_a_file_that_breaks_under_way_is_moved_aside_and_written_anew(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.ask("loglevel", "1", {"level": "debug"})
+    rows = desk.ledger._disk._store
+    assert rows is not None
+    put = rows.put
+
+    def malformed(_rows: object) -> int:
+        rows.put = put  # type: ignore[method-assign]
+        raise sqlite3.DatabaseError("database disk image is malformed")
+
+    rows.put = malformed  # type: ignore[method-assign]
+    desk.ask("loglevel", "2", {"level": "debug"})
+    assert desk.ledger.is_lasting
+    assert (tmp_path / f"{FILE_NAME}.corrupt-1").exists()
+    after = Desk(tmp_path).ledger
+    assert [after.find(("loglevel", name)) is not None for name in "12"] == [True] * 2
+
+
+def test_a_promise_that_only_the_disk_knew_is_kept_once_it_can_be_read(tmp_path: Path) -> None:
+    first = Desk(tmp_path)
+    first.ask("restart", "1")
+    first.ask("loglevel", "2", {"level": "debug"})
+    first.ledger.close()
+    (tmp_path / FILE_NAME).rename(tmp_path / "elsewhere")
+    (tmp_path / FILE_NAME).mkdir()
+    second = Desk(tmp_path)
+    second.commands.resume()
+    assert not second.said
+    second.ask("loglevel", "3", {"level": "debug"})
+    (tmp_path / FILE_NAME).rmdir()
+    (tmp_path / "elsewhere").rename(tmp_path / FILE_NAME)
+    second.errands.turn(second.clock.now_s + 61.0)
+    told = {(answer.command.id, answer.status) for answer in second.said}
+    assert told == {("1", "succeeded"), ("2", "succeeded"), ("3", "succeeded")}
+    assert len(second.said) == 3, "each once"
+    second.errands.turn(second.clock.now_s + 600.0)
+    assert len(second.said) == 3
+    assert Desk(tmp_path).ledger.find(("loglevel", "3")) is not None
+
+
+def test_what_came_before_the_file_could_be_read_is_the_newer(tmp_path: Path) -> None:
+    first = Desk(tmp_path)
+    first.ask("loglevel", "1", {"level": "debug"})
+    first.ledger.close()
+    (tmp_path / FILE_NAME).rename(tmp_path / "elsewhere")
+    (tmp_path / FILE_NAME).mkdir()
+    second = Desk(tmp_path)
+    second.ask("loglevel", "1", {"level": "never"})
+    (tmp_path / FILE_NAME).rmdir()
+    (tmp_path / "elsewhere").rename(tmp_path / FILE_NAME)
+    second.clock.now_s += 61.0
+    assert second.ledger.save()
+    found = second.ledger.find(("loglevel", "1"))
+    assert found is not None
+    assert found.status == "rejected"
+
+
+def test_a_ledger_that_was_closed_writes_no_more(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.ledger.close()
+    desk.ask("loglevel", "1", {"level": "debug"})
+    assert not desk.ledger.is_lasting
+    assert not desk.ledger.is_behind
+    assert Desk(tmp_path).ledger.find(("loglevel", "1")) is None
 
 
 def test_rows_are_bounded_in_memory_and_on_disk(tmp_path: Path) -> None:

@@ -165,4 +165,4 @@ def test_rubbish_on_our_own_state_is_repaired_not_fallen_over() -> None:
         board = Board()
         board.take("edge/v1/home/cam1/state", body, retained=True)
         board.session.pump(board.link)
-        assert board.session.rivals == 0
+        assert board.session.hearing.rivals == 0

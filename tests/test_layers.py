@@ -13,8 +13,8 @@ ROOT = Path(__file__).parent.parent
 
 STAGES = {"camera", "preprocess", "infer", "postprocess", "measure", "drift", "sample", "publish"}
 LEVELS = [
-    {"errors", "files", "records", "wording"},
-    {"config", "matching"},
+    {"errors", "files", "records", "sqlite", "wording"},
+    {"config", "matching", "resampling"},
     STAGES | {"model"},
     {"pipeline"},
     {"bundle", "recalibrate", "bench", "annotate", "embedded"},
@@ -52,6 +52,7 @@ ONLY_IN = {
     "flatbuffers": {"model"},
     "cryptography": {"bundle"},
     "prometheus_client": {"prometheus"},
+    "sqlite3": {"sqlite", "publish", "commands"},
     "tomli_w": {"config"},
     "tomllib": {"config"},
 }

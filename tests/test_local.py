@@ -253,7 +253,7 @@ def test_the_client_says_what_it_met(tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match="is no agent"):
         list(ask([tmp_path], Asked("status", "1", {}), timeout_s=5.0))
     thread.join()
-    with pytest.raises(UnavailableError, match=r"did not finish within 0\.05 s"):
+    with pytest.raises(UnavailableError, match=r"did not finish within 0\.\d+ s"):
         list(ask([tmp_path], Asked("status", "1", {}), timeout_s=0.05))
     listener.close()
 
@@ -416,7 +416,9 @@ requests = st.dictionaries(st.sampled_from(["op", "id", "exp", "args", "spread_s
 said_lines = st.one_of(st.binary(max_size=80), requests.map(lambda value: json.dumps(value).encode()))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.lists(said_lines, max_size=4), st.booleans())
 def test_whatever_is_said_is_answered_or_cut_and_never_more_than_a_command(
     board: Board, spoken: list[bytes], ended: bool
@@ -487,7 +489,7 @@ def test_what_is_asked_here_is_answered_here_and_what_is_asked_there_is_answered
         here.stop()
         here.close()
         logging.getLogger().setLevel(level)
-    assert remote(tmp_path, "broker")._ledger.undelivered() == [], "it has been said"
+    assert remote(tmp_path, "broker")._ledger.take_undelivered() == [], "it has been said"
 
 
 def test_the_desk_works_without_a_broker_and_offers_no_birth() -> None:

@@ -85,18 +85,18 @@ def test_a_running_agent_answers_and_a_dead_ones_place_is_taken(settings: Path, 
         assert edge_agent("status", "--config", settings).returncode == 0, "the first one keeps its place"
 
         os.kill(child.pid, signal.SIGKILL)
-        child.wait(10)
+        child.wait(60)
         assert edge_agent("status", "--config", settings).returncode == 75
         assert (tmp_path / "state" / place.NAME).exists()
         child = start(settings)
         ended = edge_agent("ask", "restart", "--config", settings)
         assert (ended.returncode, json.loads(ended.stdout.splitlines()[-1])["status"]) == (0, "succeeded")
-        assert child.wait(20) == 75
+        assert child.wait(60) == 75
         assert not (tmp_path / "state" / place.NAME).exists()
     finally:
         if child.poll() is None:
             child.kill()
-            child.wait(10)
+            child.wait(60)
         for stream in (child.stdout, child.stderr):
             if stream is not None:
                 stream.close()
@@ -114,4 +114,4 @@ def test_with_a_broker_a_second_agent_on_the_same_state_does_not_start(settings:
         assert "give this one a device.state_dir of its own" in second.stderr
     finally:
         child.terminate()
-        child.communicate(timeout=20)
+        child.communicate(timeout=60)

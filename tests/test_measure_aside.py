@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from agent.measure.aside import Aside, BlockedError
+from tests.conftest import NewThreads
 from tests.servers.mosquitto import wait_until
 
-
-def workers() -> int:
-    return sum(thread.name == "sensors" for thread in threading.enumerate())
+Workers = Callable[[], int]
 
 
 @pytest.fixture
-def gate() -> Iterator[threading.Event]:
+def workers(new_threads: NewThreads) -> Workers:
+    return lambda: len(new_threads("sensors"))
+
+
+@pytest.fixture
+def gate(workers: Workers) -> Iterator[threading.Event]:
     event = threading.Event()
     yield event
     event.set()
     assert wait_until(lambda: workers() == 0)
 
 
-def test_what_answers_is_passed_on_and_no_thread_is_left() -> None:
+def test_what_answers_is_passed_on_and_no_thread_is_left(workers: Workers) -> None:
     aside = Aside()
     assert [aside.ask("a", lambda: 7), aside.ask("b", lambda: None)] == [7, None]
     assert workers() == 1
@@ -45,7 +49,7 @@ def test_a_fault_is_passed_on(error: Exception) -> None:
     aside.rest()
 
 
-def test_one_that_blocks_is_left_behind_and_the_others_go_on(gate: threading.Event) -> None:
+def test_one_that_blocks_is_left_behind_and_the_others_go_on(gate: threading.Event, workers: Workers) -> None:
     aside = Aside(deadline_s=0.5)
     with pytest.raises(BlockedError, match=r"did not answer within 0\.5 s"):
         aside.ask("dead", gate.wait)
@@ -58,7 +62,7 @@ def test_one_that_blocks_is_left_behind_and_the_others_go_on(gate: threading.Eve
     assert wait_until(lambda: workers() == 1), "one stuck thread, however often it was asked"
 
 
-def test_two_that_block_are_two(gate: threading.Event) -> None:
+def test_two_that_block_are_two(gate: threading.Event, workers: Workers) -> None:
     aside = Aside(deadline_s=0.05)
     for name in ("one", "two", "one", "two"):
         with pytest.raises(BlockedError):

@@ -94,7 +94,9 @@ def test_a_second_capture_of_a_capture_is_the_same(tmp_path: Path) -> None:
     after=st.text(st.sampled_from("aZ9 -_.:=/\n\t\0"), max_size=12),
     name=st.sampled_from(sorted(SHAPES)),
 )
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_nothing_that_names_the_board_gets_through_any_file(
     tmp_path_factory: pytest.TempPathFactory, secret: str, before: str, after: str, name: str
 ) -> None:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from agent.measure import mailbox
 from agent.measure.mailbox import Mailbox, open_vcio
+from tests.conftest import NewThreads
 from tests.measure_trees import FakeFirmware, firmware, pi, read, sensors, status, tree, write
 from tests.servers.mosquitto import wait_until
 from tests.test_measure_thermal import unprivileged
@@ -132,11 +133,7 @@ def test_no_bytes_from_the_firmware_do_more_than_a_fault(junk: bytes, place: int
             ask(Mailbox(way))
 
 
-def workers() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "sensors"]
-
-
-def test_a_mailbox_that_hangs_holds_nobody_and_is_not_asked_again(tmp_path: Path) -> None:
+def test_a_mailbox_that_hangs_holds_nobody_and_is_not_asked_again(tmp_path: Path, new_threads: NewThreads) -> None:
     way, lets_go = firmware(throttled=0x4), threading.Event()
     board = sensors(pi(tmp_path, "pi4"), way, deadline_s=1.0)
     assert board.read().thermal.throttle_bits == 0x4
@@ -146,10 +143,10 @@ def test_a_mailbox_that_hangs_holds_nobody_and_is_not_asked_again(tmp_path: Path
         reading = board.read()
         assert (reading.thermal.throttle_bits, reading.thermal.soc_celsius) == (0x50005, 48.686)
     assert "blocks for" in status(reading, "mailbox").error
-    assert wait_until(lambda: len(workers()) == 1), "one thread is stuck, however often it is read"
+    assert wait_until(lambda: len(new_threads("sensors")) == 1), "one thread is stuck, however often it is read"
     lets_go.set()
     assert wait_until(lambda: board.read().thermal.sources["throttle"] == "mailbox")
-    assert wait_until(lambda: not workers())
+    assert wait_until(lambda: not new_threads("sensors"))
 
 
 def test_a_time_out_of_the_kernel_is_a_fault(tmp_path: Path) -> None:

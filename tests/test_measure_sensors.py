@@ -134,7 +134,9 @@ def test_a_sensor_breaks_alone(tmp_path: Path, file: str, name: str, instead: st
 
 
 @given(junk=st.binary(max_size=64))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=30, deadline=None
+)
 def test_no_content_of_any_file_makes_a_reading_fail(tmp_path: Path, junk: bytes) -> None:
     root = tmp_path / "junk"
     shutil.rmtree(root, ignore_errors=True)

@@ -187,7 +187,7 @@ class TestRealFiles:
     st.lists(st.text(st.characters(categories=["L"]), min_size=2, max_size=6), min_size=1, max_size=20, unique=True),
     st.booleans(),
 )
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_lines_and_numbers_say_the_same(labels, names: list[str], headed: bool) -> None:
     names = [name for name in names if name.lower() != "none"] or ["cat"]
     lines = ["???", *names] if headed else names
@@ -196,7 +196,9 @@ def test_lines_and_numbers_say_the_same(labels, names: list[str], headed: bool) 
 
 
 @given(st.binary(max_size=80), st.none() | st.integers(1, 9), st.none() | st.integers(-1000, 1000))
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_any_bytes_are_labels_or_one_sentence(labels, data: bytes, classes: int | None, offset: int | None) -> None:
     said: Labels | str
     try:

@@ -107,7 +107,8 @@ def test_a_side_that_fails_is_a_row(delegates: Delegates, tmp_path: Path, order:
     anchors = {"maps": [{"rows": 3, "cols": 4, "sizes": [[0.5, 0.5]]}]}
     raw = {"path": str(path), "heads": anchors}
     good = Config(model=msgspec.convert(raw, ModelConfig))
-    runtime = RuntimeConfig(delegate=str(delegates.whole), delegate_options={"do": order}, prove_timeout_s=2.0)
+    patience_s = 2.0 if order == "hang-invoke" else 60.0
+    runtime = RuntimeConfig(delegate=str(delegates.whole), delegate_options={"do": order}, prove_timeout_s=patience_s)
     bad = msgspec.structs.replace(good, runtime=runtime)
     found = compare(plan_side("one", good), plan_side("other", bad), [np.zeros((4, 4, 3), np.uint8)])
     assert found.verdict == "cannot tell"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from agent.config import ParityConfig
 from agent.parity import FrameDiff, Tolerance, judge, match
 from agent.parity.record import Figures, Interval
-from agent.parity.sample import LEAST_BLOCKS, _resampled, block_length, figures
+from agent.parity.sample import figures
 from agent.records import Detections, Labels
 
 LABELS = Labels({0: "bolt", 1: "nut"})
@@ -116,16 +116,6 @@ class TestIntervals:
         assert many is not None
         assert few.high > 0.5
         assert many.high < 0.02
-
-    @given(st.integers(1, 50), st.integers(1, 12))
-    def test_each_draw_is_of_whole_blocks(self, count: int, block: int) -> None:
-        table = np.column_stack([np.ones(count), *np.zeros((5, count))])
-        block = min(block, count)
-        assert set(_resampled(table, block, 20)[:, 0]) == {float(count // block * block)}
-
-    @given(st.lists(st.floats(0, 5), max_size=200))
-    def test_a_block_is_at_most_a_quarter_of_the_frames(self, series: list[float]) -> None:
-        assert 1 <= block_length(np.array(series)) <= max(1, len(series) // LEAST_BLOCKS)
 
 
 class TestVerdict:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import urllib.request
 from dataclasses import replace
@@ -157,14 +158,14 @@ def test_the_page_is_on_loopback_and_goes_with_the_agent() -> None:
     one.start()
     try:
         one.take(CARD, None)
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as page:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as page:
             assert plain(samples(page.read().decode()))["edge_agent_uptime_seconds"] == 60.0
         with pytest.raises(UnavailableError, match=f"127.0.0.1:{port}: Address already in use"):
             exposition(listen=f"127.0.0.1:{port}").start()
     finally:
         one.stop()
     with pytest.raises(OSError, match="refused"):
-        urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5)
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30)
 
 
 @pytest.mark.parametrize("listen", ["0.0.0.0:9101", "192.168.1.7:9101", "9101", "127.0.0.1", "[::]:80", "127.0.0.1:0"])
@@ -208,11 +209,12 @@ def test_a_running_agent_shows_itself_without_a_broker(tmp_path: Path) -> None:
     shown: list[Samples] = []
 
     def look(_: object) -> None:
-        if path.exists() and "edge_agent_frames_per_second" in path.read_text():
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as page:
+        if not shown and path.exists() and "edge_agent_frames_per_second" in path.read_text():
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30) as page:
                 shown.append(samples(page.read().decode()))
+            signal.raise_signal(signal.SIGINT)
 
-    service.run(config, limits=service.Limits(seconds=6.0), on_result=lambda result: None if shown else look(result))
+    service.run(config, limits=service.Limits(seconds=60.0), on_result=look)
     assert plain(shown[0])["edge_agent_frames_per_second"] > 0
     assert any(labels and dict(labels).get("model", "").startswith("demo-parts") for _, labels in shown[0])
     assert not path.exists()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from agent.errors import CameraError, ModelError, RestartError
 from agent.parts import Parts
 from agent.records import FrameResult
 from tests.cases import COCO, make_clip
+from tests.conftest import NewThreads
 from tests.servers.mosquitto import free_port, wait_until
 
 
@@ -38,12 +38,14 @@ def test_every_frame_of_a_file_is_answered_once_and_in_order(assets: Path, clip:
     assert summary.first_detection_s is not None
 
 
-def test_no_thread_is_left_behind(assets: Path, clip: Path) -> None:
+def test_no_thread_is_left_behind(assets: Path, clip: Path, new_threads: NewThreads) -> None:
     service.run(config_for(assets, clip), limits=service.Limits(frames=2))
-    assert {thread.name for thread in threading.enumerate()} & {"camera", "telemetry", "mqtt"} == set()
+    assert not [name for name in ("camera", "telemetry", "mqtt") if new_threads(name)]
 
 
-def test_memory_over_its_limit_ends_the_run_between_two_frames(assets: Path, clip: Path) -> None:
+def test_memory_over_its_limit_ends_the_run_between_two_frames(
+    assets: Path, clip: Path, new_threads: NewThreads
+) -> None:
     later_s, results = [0.0], []
 
     def answer(result: FrameResult) -> None:
@@ -55,7 +57,7 @@ def test_memory_over_its_limit_ends_the_run_between_two_frames(assets: Path, cli
         service.run(config, on_result=answer, clock=lambda: time.monotonic() + later_s[0])
     assert ended.value.exit_code == 75
     assert results
-    assert {thread.name for thread in threading.enumerate()} & {"camera", "telemetry", "mqtt"} == set()
+    assert not [name for name in ("camera", "telemetry", "mqtt") if new_threads(name)]
 
 
 def test_a_main_thread_that_hangs_is_noticed_from_the_telemetry_thread(
@@ -75,13 +77,13 @@ def test_a_main_thread_that_hangs_is_noticed_from_the_telemetry_thread(
     assert summary.perf.frames == 10
 
 
-def test_an_error_in_the_callback_still_stops_every_thread(assets: Path, clip: Path) -> None:
+def test_an_error_in_the_callback_still_stops_every_thread(assets: Path, clip: Path, new_threads: NewThreads) -> None:
     def fail(_: FrameResult) -> None:
         raise CameraError("as if")
 
     with pytest.raises(CameraError, match="as if"):
         service.run(config_for(assets, clip), on_result=fail)
-    assert {thread.name for thread in threading.enumerate()} & {"camera", "telemetry", "mqtt"} == set()
+    assert not [name for name in ("camera", "telemetry", "mqtt") if new_threads(name)]
 
 
 def test_a_bundle_runs_like_its_files(assets: Path, clip: Path, tmp_path: Path) -> None:

@@ -39,8 +39,7 @@ from agent.cli.options import (
     LabelsPath,
     ModelPath,
     Threads,
-    embedded_changes,
-    load_settings,
+    chosen_settings,
     log_to,
     model_options,
     runtime_options,
@@ -88,14 +87,8 @@ def bench(
     """
     from agent import bench as benches
 
-    settings = load_settings(
-        config,
-        {
-            **model_options(model, labels, bundle, None),
-            **runtime_options(backend, threads, delegate),
-            "camera.uri": camera,
-            **embedded_changes(config, camera, model, bundle),
-        },
+    settings = chosen_settings(
+        config, camera, model_options(model, labels, bundle, None) | runtime_options(backend, threads, delegate)
     )
     plan = benches.Plan(
         scenario=scenario,
@@ -108,9 +101,8 @@ def bench(
         window_s=window,
         frames=frames,
     )
-    wish = sweeping.Wish(
-        sweep or [], config, tune, limit_p99_ms, limit_celsius, out or (None if as_json else _usual_name())
-    )
+    where = out or (None if as_json else _usual_name())
+    wish = sweeping.Wish(sweep or [], config, tune, limit_p99_ms, limit_celsius, where)
     work = sweeping.sweep if sweep else _measure
     raise typer.Exit(work(settings, plan, wish, as_json=as_json))
 

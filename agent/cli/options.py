@@ -67,6 +67,19 @@ def load_settings(path: Path | None, changes: dict[str, Any]) -> Config:
     return settings.override(settings.load(path), changes)
 
 
+def chosen_settings(config: Path | None, camera: str | None, changes: dict[str, Any]) -> Config:
+    """The file, then what the command line says, then the embedded model and camera where a person left them open.
+
+    Args:
+        config: the file.
+        camera: where pictures come from.
+        changes: :func:`model_options` and :func:`runtime_options`, and whatever else the command takes.
+    """
+    model = Path(changes["model.path"]) if changes["model.path"] else None
+    left_open = embedded_changes(config, camera, model, changes["model.bundle"])
+    return load_settings(config, changes | {"camera.uri": camera} | left_open)
+
+
 def log_to(settings: Config, handler: logging.Handler) -> None:
     """Log lines go there, and nowhere else."""
     logging.basicConfig(level=settings.log.level.upper(), handlers=[handler], force=True)

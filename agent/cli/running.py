@@ -19,7 +19,7 @@ from agent.cli.options import (
     ModelPath,
     Threads,
     Threshold,
-    embedded_changes,
+    chosen_settings,
     load_settings,
     log_to,
     model_options,
@@ -61,17 +61,8 @@ def run(
 
     Example: edge-agent run --camera clip.mp4 --model ssd.tflite --labels coco.txt
     """
-    settings = load_settings(
-        config,
-        {
-            **model_options(model, labels, bundle, threshold),
-            **runtime_options(backend, threads, delegate),
-            "camera.uri": camera,
-            "camera.pace": pace,
-            "camera.loop": loop,
-            **embedded_changes(config, camera, model, bundle),
-        },
-    )
+    changes = model_options(model, labels, bundle, threshold) | runtime_options(backend, threads, delegate)
+    settings = chosen_settings(config, camera, changes | {"camera.pace": pace, "camera.loop": loop})
     from agent.service import Limits
 
     _run(settings, Limits(seconds, frames), as_json=as_json, annotate=annotate)
@@ -204,14 +195,8 @@ def check(
 
     Exits with the code of the first part that does not work.
     """
-    settings = load_settings(
-        config,
-        {
-            **model_options(model, labels, bundle, None),
-            **runtime_options(backend, threads, delegate),
-            "camera.uri": camera,
-            **embedded_changes(config, camera, model, bundle),
-        },
+    settings = chosen_settings(
+        config, camera, model_options(model, labels, bundle, None) | runtime_options(backend, threads, delegate)
     )
     import msgspec
 

@@ -28,12 +28,13 @@ def save(path: Path, reply: Reply, part: Callable[[int], Reply]) -> None:
         UnavailableError: a part is not given, or is damaged.
     """
     from agent.errors import StorageError, UnavailableError
+    from agent.files import write_whole
 
     try:
         if isinstance(reply.data.get("jpeg"), str):
-            path.write_bytes(base64.b64decode(reply.data["jpeg"]))
+            write_whole(path, base64.b64decode(reply.data["jpeg"]))
         elif isinstance(reply.data.get("zlib"), str):
-            path.write_bytes(zlib.decompress(_joined(reply, part)))
+            write_whole(path, zlib.decompress(_joined(reply, part)))
     except OSError as error:
         raise StorageError(f"{path}: cannot be written: {error.strerror}") from None
     except (ValueError, zlib.error) as error:

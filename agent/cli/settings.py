@@ -21,14 +21,18 @@ def init(
     """Write a configuration to start from: every setting, with its meaning and its default."""
     from agent.config import template
     from agent.errors import StorageError
+    from agent.files import write_whole
 
     if path == "-":
         typer.echo(template(), nl=False)
         return
     target = Path(path)
     try:
-        with target.open("w" if force else "x", encoding="utf-8") as file:
-            file.write(template())
+        if force and target.exists():
+            write_whole(target, template().encode(), mode=target.stat().st_mode & 0o777)
+        else:
+            with target.open("x", encoding="utf-8") as file:
+                file.write(template())
     except FileExistsError:
         raise StorageError(f"{target}: is there already; --force writes over it") from None
     except OSError as error:

@@ -18,6 +18,7 @@ from agent.commands.errands import Errands
 from agent.commands.ledger import OPEN, Key, Ledger, key_of
 from agent.commands.operation import KINDS, Operation
 from agent.records import Answer, Command
+from agent.sqlite import RETRY_S
 from agent.wording import fault_in
 
 log = logging.getLogger("agent.commands")
@@ -58,17 +59,19 @@ class Commands:
         self._waiting: set[Key] = set()
         self._spreading: set[Key] = set()
         self._taking = threading.Lock()
+        self._is_watching = False
 
     def resume(self) -> None:
-        """Finishes what a former life left: every promise of an answer is kept."""
+        """Finishes what a former life left: every promise of an answer is kept, as soon as the disk tells of it."""
         for answer in self._ledger.left_open():
             command = answer.command
             if command.op == "restart":
                 self._finish(Answer(command, "succeeded", message="started again"))
             else:
                 self._finish(Answer(command, "failed", "interrupted", "the agent was ended while it was at it"))
-        for answer in self._ledger.undelivered():
+        for answer in self._ledger.take_undelivered():
             self._say(answer)
+        self._watch_ledger()
 
     def take(self, command: Command) -> None:
         """Takes one command; what cannot be done is answered at once, or by its share of the spread."""
@@ -170,6 +173,7 @@ class Commands:
         accepted = Answer(command, "accepted")
         if kind.changes or self._budget.take():
             self._ledger.keep(accepted)
+            self._watch_ledger()
         else:
             self._ledger.remember(accepted)
         if kind.lasts:
@@ -190,6 +194,17 @@ class Commands:
         with self._taking:  # whoever asks again meanwhile hears this, or finds it in the ledger
             self._waiting.discard(key_of(answer.command))
             self._say(answer)
+
+    def _watch_ledger(self) -> None:
+        """While the disk refuses, it is tried again though nobody asks for anything."""
+        if self._ledger.is_behind and not self._is_watching:
+            self._is_watching = True
+            self._errands.at(self._clock() + RETRY_S, self._retry)
+
+    def _retry(self) -> None:
+        self._is_watching = False
+        self._ledger.save()
+        self.resume()
 
     def _say(self, answer: Answer) -> None:
         if self._ledger.is_kept(key_of(answer.command)):

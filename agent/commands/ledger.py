@@ -2,29 +2,26 @@
 
 A command that was promised an answer (``accepted``) is on disk before the promise is sent, and its last reply before
 that is sent; so the next start can finish what a ``kill -9`` left, and a repeated request is not carried out twice. A
-file of its own, a few rows, one connection; a damaged one is moved aside. Without a folder, or when the disk fails, the
-rows live in memory only.
+file of its own, a few rows. While the disk is full, read-only or gone the rows live in memory, and are saved once it
+is well; a corrupt file is moved aside and written anew from memory. Without a folder they live in memory only.
 """
 
 from __future__ import annotations
 
-import logging
-import sqlite3
 import threading
+import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable
-from contextlib import closing
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
+from agent.commands.rows import MOST_ROWS, Row, Rows
 from agent.records import Answer, Command
-
-log = logging.getLogger("agent.commands")
+from agent.sqlite import Disk
 
 FILE_NAME = "commands.sqlite"
-MOST_ROWS = 256
-MOST_AGE_S = 7 * 86400.0
 MOST_DATA_BYTES = 4096
 """Longer data (a picture) is not kept for whoever asks a second time."""
 
@@ -33,23 +30,14 @@ NOT_KEPT = "done before; what it gave is kept no longer: ask again under another
 
 Key = tuple[str, str]
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS commands (
-  op TEXT, id TEXT, status TEXT, code TEXT, message TEXT, data TEXT, at_s REAL, delivered INTEGER,
-  PRIMARY KEY (op, id)) WITHOUT ROWID
-"""
-_PASSING = frozenset(
-    {
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_CANTOPEN,
-    }
-)
-_NOT_OLD = "DELETE FROM commands WHERE at_s < ? AND status NOT IN ('accepted', 'running')"
-_ONLY_NEWEST = "DELETE FROM commands WHERE (op, id) NOT IN (SELECT op, id FROM commands ORDER BY at_s DESC LIMIT ?)"
+
+@dataclass(slots=True)
+class _Kept:
+    """What is to be on disk of a row beside its reply; ``is_saved``: as it stands here."""
+
+    at_s: float
+    is_delivered: bool = False
+    is_saved: bool = False
 
 
 def key_of(command: Command) -> Key:
@@ -63,24 +51,37 @@ class Ledger:
     Args:
         folder: where the file lies; None: memory only.
         wall: unix time in seconds.
+        clock: monotonic seconds.
     """
 
-    def __init__(self, folder: Path | None, wall: Callable[[], float]) -> None:
+    def __init__(
+        self, folder: Path | None, wall: Callable[[], float], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._wall = wall
         self._lock = threading.Lock()
-        self._disk = threading.Lock()
+        self._saving = threading.Lock()
         self._rows: OrderedDict[Key, Answer] = OrderedDict()
-        self._kept: set[Key] = set()
+        self._kept: dict[Key, _Kept] = {}
         self._awaiting: Counter[Key] = Counter()
+        self._former: set[Key] = set()
         self._undelivered: list[Answer] = []
-        self._file: sqlite3.Connection | None = None
-        if folder is not None:
-            self._open(folder / FILE_NAME)
+        self._is_over = False
+        rows = Rows(folder / FILE_NAME) if folder is not None else None
+        self._disk = Disk(rows, clock, "what became of commands", on_open=self._read)
+        self.save()
 
     @property
     def is_lasting(self) -> bool:
-        """Rows survive the process."""
-        return self._file is not None
+        """All that is to be kept survives the process."""
+        return self.save()
+
+    @property
+    def is_behind(self) -> bool:
+        """The disk does not take what is to be kept: :meth:`save` is to be tried again."""
+        if not self._disk.exists or self._is_over:
+            return False
+        with self._lock:
+            return not (self._disk.is_open and all(kept.is_saved for kept in self._kept.values()))
 
     def find(self, key: Key) -> Answer | None:
         """The last reply to a command; None for one that is new."""
@@ -90,32 +91,27 @@ class Ledger:
     def left_open(self) -> list[Answer]:
         """Of a former life: accepted, and then nothing."""
         with self._lock:
-            return [answer for answer in self._rows.values() if answer.status in OPEN]
+            return [answer for key, answer in self._rows.items() if key in self._former and answer.status in OPEN]
 
-    def undelivered(self) -> list[Answer]:
-        """Of a former life: last replies that the broker may not have got."""
-        return self._undelivered
+    def take_undelivered(self) -> list[Answer]:
+        """Of a former life: last replies that the broker may not have got; each is given once."""
+        with self._lock:
+            taken, self._undelivered = self._undelivered, []
+        return taken
 
     def remember(self, answer: Answer) -> None:
         """Keeps a reply in memory; the oldest beyond the bound are forgotten."""
-        key = key_of(answer.command)
         with self._lock:
-            self._rows[key] = _slim(answer)
-            self._rows.move_to_end(key)
-            while len(self._rows) > MOST_ROWS:
-                self._kept.discard(self._rows.popitem(last=False)[0])
+            self._put(answer)
 
     def keep(self, answer: Answer) -> None:
-        """Keeps a reply in memory and on disk, safe against power cuts when this returns."""
-        self.remember(answer)
-        slim = _slim(answer)
-        data = msgspec.json.encode(slim.data).decode()
-        self._kept.add(key_of(answer.command))
-        values = (*key_of(slim.command), slim.status, slim.code, slim.message, data, self._wall())
-        self._write("INSERT OR REPLACE INTO commands VALUES (?, ?, ?, ?, ?, ?, ?, 0)", values)
+        """Keeps a reply in memory and on disk, safe against power cuts when this returns, unless the disk refuses."""
+        with self._lock:
+            self._kept[self._put(answer)] = _Kept(self._wall())
+        self.save()
 
     def is_kept(self, key: Key) -> bool:
-        """It is on disk."""
+        """It is on disk, or is to be."""
         return key in self._kept
 
     def sent(self, key: Key) -> None:
@@ -130,105 +126,65 @@ class Ledger:
             if self._awaiting[key] > 0:
                 return
             del self._awaiting[key]
-        answer = self.find(key)
-        if key in self._kept and answer is not None and answer.status not in OPEN:
-            self._write("UPDATE commands SET delivered = 1 WHERE op = ? AND id = ?", key)
+            answer, kept = self._rows.get(key), self._kept.get(key)
+            if kept is None or answer is None or answer.status in OPEN:
+                return
+            self._kept[key] = _Kept(kept.at_s, is_delivered=True)
+        self.save()
+
+    def save(self) -> bool:
+        """Puts on the disk what is not there yet; whether it has all of it now.
+
+        A file that could not be opened is opened where that is due, and what a former life left is read.
+        """
+        with self._saving:
+            if self._is_over or not self._disk.is_usable():
+                return False
+            with self._lock:
+                fresh = {key: kept for key, kept in self._kept.items() if not kept.is_saved}
+                rows = [Row(self._rows[key], kept.at_s, kept.is_delivered) for key, kept in fresh.items()]
+            if rows and self._disk.attempt(lambda file: file.put(rows)) is None:
+                return False
+            for kept in fresh.values():
+                kept.is_saved = True
+            return True
 
     def close(self) -> None:
-        """Lets go of the file."""
-        with self._disk:
-            self._let_go()
+        """Lets go of the file, for good."""
+        with self._saving:
+            self._is_over = True
+            self._disk.close()
 
-    def _let_go(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-
-    def _open(self, path: Path) -> None:
-        try:
-            self._load(path)
-        except sqlite3.DatabaseError as error:
-            self.close()
-            if _is_passing(error) or not _move_aside(path):
-                log.warning("%s: %s: commands are not remembered over a restart", path, error)
-                return
-            log.warning("%s: %s: moved aside, a new one is begun", path, error)
-            self._retry(path)
-
-    def _retry(self, path: Path) -> None:
-        try:
-            self._load(path)
-        except sqlite3.DatabaseError as error:
-            self.close()
-            log.warning("%s: %s: commands are not remembered over a restart", path, error)
-
-    def _load(self, path: Path) -> None:
-        # Only ever one thread at a time; not always the one that opened it.
-        self._file = sqlite3.connect(path, timeout=1.0, check_same_thread=False, isolation_level=None)
-        for line in ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", _SCHEMA):
-            self._file.execute(line)
-        # An open one may look old: it was accepted before the board had learned the time.
-        self._file.execute(_NOT_OLD, (self._wall() - MOST_AGE_S,))
-        self._file.execute(_ONLY_NEWEST, (MOST_ROWS,))
-        rows = "SELECT op, id, status, code, message, data, delivered FROM commands ORDER BY at_s"
-        with closing(self._file.execute(rows)) as cursor:
-            for *words, data, is_delivered in cursor:
-                self._take(_read(words, data), is_delivered=bool(is_delivered))
-
-    def _take(self, answer: Answer, *, is_delivered: bool) -> None:
+    def _put(self, answer: Answer) -> Key:
         key = key_of(answer.command)
-        self._rows[key] = answer
-        self._kept.add(key)
-        if not is_delivered and answer.status not in OPEN:
-            self._undelivered.append(answer)
+        self._rows[key] = _slim(answer)
+        self._rows.move_to_end(key)
+        self._former.discard(key)
+        self._trim()
+        return key
 
-    def _write(self, line: str, values: Iterable[object]) -> None:
-        with self._disk:
-            if self._file is None:
-                return
-            try:
-                self._file.execute(line, tuple(values))
-                self._file.execute(_ONLY_NEWEST, (MOST_ROWS,))
-            except sqlite3.Error as error:
-                log.warning("commands are not remembered over a restart any more: %s", error)
-                self._let_go()
+    def _trim(self) -> None:
+        while len(self._rows) > MOST_ROWS:
+            self._kept.pop(self._rows.popitem(last=False)[0], None)
+
+    def _read(self, file: Rows) -> None:
+        """The file was opened: what it alone knows is taken in, what it lacks is to be saved."""
+        found = {key_of(row.answer.command): row for row in file.read(self._wall())}
+        with self._lock:
+            for key, kept in self._kept.items():
+                kept.is_saved = kept.is_saved and key in found
+            unknown = {key: row for key, row in found.items() if key not in self._rows}
+            for key, row in reversed(unknown.items()):  # older than all that this life has done
+                self._rows[key] = row.answer
+                self._rows.move_to_end(key, last=False)
+                self._kept[key] = _Kept(row.at_s, row.is_delivered, is_saved=True)
+            self._former |= unknown.keys()
+            waiting = (row.answer for row in unknown.values() if not row.is_delivered)
+            self._undelivered += [answer for answer in waiting if answer.status not in OPEN]
+            self._trim()
 
 
 def _slim(answer: Answer) -> Answer:
     if len(msgspec.json.encode(answer.data)) <= MOST_DATA_BYTES:
         return answer
     return Answer(answer.command, answer.status, answer.code, NOT_KEPT)
-
-
-def _read(words: list[str], data: str) -> Answer:
-    """A row as a reply. Raises :class:`sqlite3.DatabaseError` for one that was not written here."""
-    op, name, status, code, message = words
-    try:
-        return msgspec.convert(
-            {
-                "command": {"op": op, "id": name},
-                "status": status,
-                "code": code,
-                "message": message,
-                "data": msgspec.json.decode(data),
-            },
-            Answer,
-        )
-    except (msgspec.MsgspecError, TypeError) as error:
-        raise sqlite3.DatabaseError(f"a row is damaged: {error}") from None
-
-
-def _is_passing(error: sqlite3.DatabaseError) -> bool:
-    """The file may be sound: the disk is full or read-only, or another process has it."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _PASSING
-
-
-def _move_aside(path: Path) -> bool:
-    try:
-        for end in ("", "-wal", "-shm"):
-            part = Path(f"{path}{end}")
-            if part.exists():
-                part.replace(f"{path}.damaged{end}")
-    except OSError:
-        return False
-    return True

@@ -6,10 +6,8 @@ In it: ``tree/`` (a ``measure.sys_root`` for tests), ``doctor.json`` (ids and se
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import io
-import os
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +16,7 @@ import msgspec
 
 from agent.doctor.record import Diagnosis
 from agent.errors import StorageError
+from agent.files import write_whole
 from agent.measure.capture import Capture
 
 _README = """\
@@ -50,15 +49,9 @@ def write_archive(target: Path, taken: Capture, diagnosis: Diagnosis, bench: Map
         files["bench.json"] = msgspec.json.encode(bench)
     files |= {f"tree/{name}": data for name, data in sorted(taken.files.items())}
     data = _packed(files)
-    part = target.with_name(f".{target.name}.part")
     try:
-        with part.open("wb") as file:
-            file.write(data)
-            os.fsync(file.fileno())
-        part.replace(target)
+        write_whole(target, data)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink()
         raise StorageError(f"{target}: cannot be written: {error.strerror}; name another file") from None
     return len(data)
 

@@ -1,9 +1,7 @@
 """From frame after frame to intervals and a verdict. Pure; the same frames give the same figures.
 
-Neighbouring frames are alike: drawing them one by one would make intervals that are far too narrow. So whole blocks of
-neighbours are drawn (circular block bootstrap: Politis and Romano 1992), as long as the frames' own correlation asks
-for: (6 r^2 / (1 - r^2)^2)^(1/3) * n^(1/3), the rule for a first-order autoregression (Carlstein 1986), with r the
-correlation of neighbours.
+Neighbouring frames are alike, so whole blocks of them are drawn (circular block bootstrap), as long as the frames' own
+correlation asks for: see :mod:`agent.resampling`.
 """
 
 from __future__ import annotations
@@ -13,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from agent.parity.match import FrameDiff
 from agent.parity.record import Figures, Interval, Verdict
+from agent.resampling import Doubles, block_length, block_sums, drawn_sums
 
 DRAWS = 2000
 SEED = 20261121
@@ -25,8 +23,6 @@ LEAST_BLOCKS = 8
 
 LEAST_FRAMES = 16
 """Before that nothing is judged: the interval of a single frame has no width, and would be sure of itself."""
-
-Doubles = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +48,8 @@ def figures(frames: Sequence[FrameDiff], draws: int = DRAWS) -> Figures:
     table = _table(frames)
     pairs, missed, extra = (int(table[:, column].sum()) for column in (0, 1, 2))
     boxes = pairs + missed + extra
-    block = max(block_length(table[:, 1] + table[:, 2]), block_length(table[:, 3]), block_length(table[:, 5]))
+    series = (table[:, 1] + table[:, 2], table[:, 3], table[:, 5])
+    block = max(block_length(each, LEAST_BLOCKS) for each in series)
     sums = _resampled(table, block, draws)
     seen, lone = sums[:, :3].sum(axis=1), sums[:, 1] + sums[:, 2]
     return Figures(
@@ -85,32 +82,12 @@ def _table(frames: Sequence[FrameDiff]) -> Doubles:
     return np.array(rows, np.float64).reshape(-1, 6)
 
 
-def block_length(series: Doubles) -> int:
-    """How many neighbours to draw together.
-
-    >>> block_length(np.array([0.0, 1.0] * 50)), block_length(np.repeat([0.0, 1.0], 50))
-    (1, 12)
-    """
-    count, root = len(series), math.pow(len(series), 1 / 3)
-    spread = float(series.var()) if count else 0.0
-    if count < 2 * LEAST_BLOCKS or spread == 0.0:
-        return max(1, min(count // LEAST_BLOCKS, math.ceil(root)))
-    centred = series - series.mean()
-    r = min(max(float((centred[1:] * centred[:-1]).sum() / (count * spread)), 0.0), 0.99)
-    asked = math.pow(6 * r**2 / (1 - r**2) ** 2, 1 / 3) * root
-    return max(1, min(count // LEAST_BLOCKS, math.ceil(asked)))
-
-
 def _resampled(table: Doubles, block: int, draws: int) -> Doubles:
     """Column sums of each draw, (draws, 6)."""
     count = len(table)
     if not count:
         return np.zeros((draws, 6))
-    ring = np.concatenate([np.zeros((1, 6)), np.cumsum(np.concatenate([table, table[:block]]), axis=0)])
-    sums = ring[block : block + count] - ring[:count]  # of the block that begins at each frame
-    starts = np.random.default_rng(SEED).integers(0, count, (draws, max(1, count // block)))
-    # In small steps: numpy holds the interpreter's lock while it gathers, and the canary shares it with the frames.
-    return np.array([sums[one].sum(axis=0) for one in starts])
+    return drawn_sums(block_sums(table, block), max(1, count // block), draws, SEED)
 
 
 def _ratio(top: Doubles, bottom: Doubles, whole: tuple[float, int]) -> Interval | None:

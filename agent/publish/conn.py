@@ -1,13 +1,16 @@
 """The number of the connection, kept over restarts: will and birth carry the same one.
 
-A file of a few bytes, written once for each connection that came about, by rename: a cut leaves the old or the new
-number. A lost file starts at 1 again, which a reader survives: it compares ``boot`` and ``conn`` for being equal.
+A file of a few bytes, written whole, once for each connection that came about: a kill leaves the old or the new number.
+It is not waited for, on the thread that talks to the broker: a power cut may lose it. A lost file starts at 1 again,
+which a reader survives: it compares ``boot`` and ``conn`` for being equal.
 """
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
+
+from agent.files import write_whole
 
 log = logging.getLogger("agent.publish")
 
@@ -44,10 +47,8 @@ class ConnCounter:
             return 0
 
     def _write(self, path: Path) -> None:
-        fresh = path.with_suffix(".new")
         try:
-            fresh.write_text(f"{self._last}\n")
-            fresh.replace(path)
+            write_whole(path, f"{self._last}\n".encode(), safely=False)
         except OSError as error:
             log.warning("cannot keep the connection number in %s (%s): it starts anew with the agent", path, error)
             self._path = None

@@ -204,7 +204,7 @@ class Network:
             self._failed(reasons.of_early_close(event.detail, self._access))
             return
         if event.taken_over:
-            self._session.on_rival()
+            self._session.hearing.on_rival()
         self._lost(event.detail)
 
     def _try_other_version(self) -> None:
@@ -254,7 +254,7 @@ class Network:
             reason=self._reason or next(iter(self._session.refusals.values()), ""),
             version="5" if self._version == 5 else "3.1.1",
             connections=self._connections,
-            rivals=self._session.rivals,
+            rivals=self._session.hearing.rivals,
             queue_rows=queue.rows,
             queue_bytes=queue.bytes,
             oldest_s=queue.oldest_s,

@@ -58,6 +58,30 @@ class Publisher:
 
     Every method returns at once (tens of microseconds) and may be called from any thread; what is handed over is
     translated and sent on the mqtt thread. That thread is watched: should it die, the next call starts it again.
+    Nothing is read or dialled before :meth:`start`.
+
+    Args:
+        config: the ``[mqtt]`` table; an empty host means no broker.
+        site: place in the fleet, the third word of every topic.
+        device: name of this board, the fourth word.
+        clock: monotonic seconds.
+        wall: unix time in seconds, for labels.
+        boot: this start of the agent; a new random word when not given.
+        state_dir: where the connection number, and what waits for the broker, is kept over restarts; nowhere
+            when not given.
+        runtime_dir: in memory (tmpfs), where it is counted what a kill takes along; systemd's runtime directory,
+            the user's or /dev/shm when not given. Of use only with a state directory.
+        last_conn: the connection number to go on from.
+        rng: jitter.
+        credentials_dir: where bare file names are looked for; ``$CREDENTIALS_DIRECTORY`` when not given.
+        ack_deadline_s: an acknowledgement missing for longer cuts the connection.
+        on_command: told of each command on the mqtt thread; must return at once.
+        on_desired: told of what the fleet wants; must return at once.
+        on_delivered: told of the operation and id of each reply that the broker acknowledged; must return at once.
+        home: what to announce to Home Assistant; nothing when not given.
+
+    Raises:
+        ConfigError: ``site`` or ``device`` cannot stand in a topic.
     """
 
     def __init__(
@@ -80,31 +104,6 @@ class Publisher:
         on_desired: Callable[[Desired], None] | None = None,
         home: HomePlan | None = None,
     ) -> None:
-        """Prepares; nothing is read or dialled before :meth:`start`.
-
-        Args:
-            config: the ``[mqtt]`` table; an empty host means no broker.
-            site: place in the fleet, the third word of every topic.
-            device: name of this board, the fourth word.
-            clock: monotonic seconds.
-            wall: unix time in seconds, for labels.
-            boot: this start of the agent; a new random word when not given.
-            state_dir: where the connection number, and what waits for the broker, is kept over restarts; nowhere
-                when not given.
-            runtime_dir: in memory (tmpfs), where it is counted what a kill takes along; systemd's runtime directory,
-                the user's or /dev/shm when not given. Of use only with a state directory.
-            last_conn: the connection number to go on from.
-            rng: jitter.
-            credentials_dir: where bare file names are looked for; ``$CREDENTIALS_DIRECTORY`` when not given.
-            ack_deadline_s: an acknowledgement missing for longer cuts the connection.
-            on_command: told of each command on the mqtt thread; must return at once.
-            on_desired: told of what the fleet wants; must return at once.
-            on_delivered: told of the operation and id of each reply that the broker acknowledged; must return at once.
-            home: what to announce to Home Assistant; nothing when not given.
-
-        Raises:
-            ConfigError: ``site`` or ``device`` cannot stand in a topic.
-        """
         self._config = config
         self._profile = profile_of(config)
         self._names = Names(site, device)

@@ -13,10 +13,10 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agent.publish import translate
 from agent.publish.build import spool_in_memory
 from agent.publish.cards import Cards
 from agent.publish.contract import QueueCard, StateName, Totals
+from agent.publish.hearing import Hearing
 from agent.publish.home_assistant import CLS as HOME
 from agent.publish.home_assistant import Announcer
 from agent.publish.inbox import AlarmChange, Happening, Inbox, Pace, StateChange
@@ -26,23 +26,14 @@ from agent.publish.order import Order, Parcel
 from agent.publish.outbox import Outbox, Row
 from agent.publish.profile import AS_MEASURED, Profile
 from agent.publish.reckoning import Reckoning
-from agent.publish.selfwatch import SelfWatch
 from agent.publish.spool import Spool
 from agent.publish.stamp import Stamper
-from agent.publish.topics import DELIVERY, PATTERNS, Names, is_ident, is_request, packet_bytes
+from agent.publish.topics import DELIVERY, PATTERNS, Names, packet_bytes
 from agent.records import Command, Desired
 
 log = logging.getLogger("agent.publish")
 
 ACK_DEADLINE_S = 15.0
-REPAIR_PAUSE_S = 5.0
-"""Between two repairs of our state: who else writes there must not make us write for ever."""
-
-GONE_PAUSE_S = 2.0
-"""Whoever takes us off the broker empties one topic after the other, and may not be through with it."""
-
-RIVAL_PAUSE_S = 3600.0
-"""Between two events that tell of another client under our name: the two may throw each other out for days."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +50,7 @@ class Session:
 
     Attributes:
         refusals: what the broker does not let us publish, by class.
-        rivals: signs of another client under our name.
+        hearing: takes in what the broker sends us.
         reckoning: tells what former starts have lost.
     """
 
@@ -80,7 +71,6 @@ class Session:
         home: Announcer | None = None,
     ) -> None:
         self.refusals: dict[str, str] = {}
-        self.rivals = 0
         self._names = names
         self._spool = spool or spool_in_memory(outbox, clock, names.prefix)
         self._spool.on_damage = self._on_damage
@@ -89,26 +79,29 @@ class Session:
         self._stamper = stamper
         self._clock = clock
         self._ack_deadline_s = ack_deadline_s
-        self._on_command = on_command
         self._on_delivered = on_delivered
-        self._on_desired = on_desired
         self._home = home
         self._cards = Cards(names, stamper, home)
         self._intake = Intake(names, stamper, self._cards, self._spool, clock)
         self.reckoning = Reckoning(self._spool, clock)
-        self._watch = SelfWatch(stamper.boot)
+        self.hearing = Hearing(
+            names,
+            stamper.boot,
+            self._cards,
+            self._intake,
+            clock,
+            is_state_said=self.is_state_said,
+            on_command=on_command,
+            on_desired=on_desired,
+            home=home,
+        )
         self._flights: dict[int, Flight] = {}
         self._limits: Accepted | None = None
-        self._repair_from_s: float | None = None
-        self._repaired_s = -REPAIR_PAUSE_S
         self._published = self._acked = 0
         self._refused: Counter[str] = Counter()
         self._bytes_out: Counter[str] = Counter()
         self._stale_alarms: set[str] = set()
         self._was_synced = stamper.is_synced
-        self._is_retained_said = False
-        self._is_gone = False
-        self._rival, self._rival_from_s = "", -math.inf
 
     def take_in(self, inbox: Inbox) -> None:
         """Takes in what was handed over so far, and counts what was lost on the way."""
@@ -164,14 +157,13 @@ class Session:
     def end(self) -> None:
         """The connection is gone: what was not acknowledged waits again."""
         self._limits = None
-        self._repair_from_s = None
-        self._is_gone = False  # a new connection says everything anyway
+        self.hearing.ended()
         self._flights.clear()
         self._spool.outbox.requeue()
 
     def pump(self, link: Link) -> None:
         """Sends what may be sent now."""
-        self._repair()
+        self.hearing.turn()
         if self._home is not None and self._home.take_due():
             for key in (HOME, "d"):  # all else is retained
                 self._cards.say_again(key)
@@ -185,24 +177,12 @@ class Session:
             case Acked():
                 self._on_ack(event)
             case Received():
-                self._on_message(event)
+                self.hearing.take(event)
             case Subscribed() if event.refusal:
                 also = f" or {self._home.status_topic}" if self._home else ""
                 log.warning(
                     "the broker lets us not read our own topics%s (%s): it may keep a stale state", also, event.refusal
                 )
-
-    def on_rival(self, other: str = "") -> None:
-        """Somebody else connects as this device; ``other`` is that start of an agent, where it is known."""
-        self.rivals += 1
-        if self._clock() >= self._rival_from_s or (other and not self._rival):
-            self._rival, self._rival_from_s = other or self._rival, self._clock() + RIVAL_PAUSE_S
-            data = {"boot": self._stamper.boot} | ({"other": other} if other else {})
-            self._intake.take(Happening("rival", data, self._clock()))
-        if self.rivals == 1:
-            log.error(
-                "another client connects as %s: do two boards share device.site and device.id?", self._names.client_id
-            )
 
     def is_overdue(self) -> bool:
         """An acknowledgement is missing for too long."""
@@ -278,7 +258,7 @@ class Session:
             for row in rows:
                 self._on_delivered(*row.topic.split("/")[-2:])
         if flight.cls == "state":
-            self._watch.shown()
+            self.hearing.state_acked()
         if self.refusals.pop(flight.cls, None):
             log.info("the broker takes %s again", self._where(flight.cls))
 
@@ -323,55 +303,3 @@ class Session:
 
     def _where(self, cls: str) -> str:
         return self._home.topic if self._home and cls == HOME else self._names.topic(PATTERNS[cls])
-
-    def _on_message(self, event: Received) -> None:
-        if self._home is not None and event.topic == self._home.status_topic:
-            if not event.retained:  # we have just said everything
-                self._home.heard(event.body)
-            return
-        if event.topic == self._names.topic("state"):
-            self._on_state(event.body)
-            return
-        if event.topic == self._names.topic("desired"):
-            if self._on_desired is not None:
-                self._on_desired(translate.desired(event.body))
-            return
-        if is_request(self._names, event.topic):
-            self._take_command(event)
-            return
-        head, _, alarm_id = event.topic.rpartition("/")
-        is_alarm = head == self._names.topic("a") and is_ident(alarm_id)
-        if is_alarm and event.retained and event.body and alarm_id not in self._cards.alarms:  # from a former life
-            self._intake.clear_alarm(alarm_id)
-
-    def _take_command(self, event: Received) -> None:
-        # Retained, it would be carried out again at every connection; without an id, nobody could be answered.
-        command = translate.command(event.topic, event.body)
-        if command is not None and event.retained:
-            self._say_retained(event.topic)
-        elif command is not None and self._on_command is not None:
-            self._on_command(command)
-
-    def _say_retained(self, topic: str) -> None:
-        if not self._is_retained_said:
-            self._is_retained_said = True
-            log.warning("%s: a retained request is not carried out: send it without the retain flag", topic)
-
-    def _on_state(self, body: bytes) -> None:
-        finding = self._watch.look(body, self._cards.state_name)
-        if finding == "rival":
-            self.on_rival(self._watch.rival)
-        self._is_gone |= finding == "gone"
-        if finding != "fine" and self.is_state_said():
-            wait_s = GONE_PAUSE_S if self._is_gone else 0.0
-            self._repair_from_s = max(self._clock() + wait_s, self._repaired_s + REPAIR_PAUSE_S)
-
-    def _repair(self) -> None:
-        if self._repair_from_s is not None and self._clock() >= self._repair_from_s:
-            self._repair_from_s = None
-            self._repaired_s = self._clock()
-            if self._is_gone:
-                self._is_gone = False
-                self._cards.all_due()
-            else:
-                self._cards.say_again("state")

@@ -9,11 +9,10 @@ A disk that is full, read-only or gone changes nothing but that: everything wait
 
 from __future__ import annotations
 
-from collections import Counter
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from agent.publish.disk import Disk, DiskCounts
 from agent.publish.entries import Entries
 from agent.publish.gather import Gather
 from agent.publish.outbox import MAX_MERGED, Outbox, OutboxCounts
@@ -24,6 +23,9 @@ from agent.publish.stamp import UNSYNCED_BEFORE_S
 from agent.publish.store import Entry, Gone, Store
 from agent.publish.stored import thin
 from agent.publish.topics import BY_CLASS
+from agent.sqlite import Disk, DiskCounts
+
+log = logging.getLogger("agent.publish")
 
 SAVE_S = 300.0
 """Windows are saved together, this often: an SD card dies of one commit each."""
@@ -71,9 +73,10 @@ class Spool:
         self._gather = gather
         self._disk = Disk(
             store,
-            prefix,
             clock,
-            on_lost=self._count_lost,
+            "what waits for the broker",
+            on_open=self._adopt,
+            on_size=Store.totals,
             on_damage=self._damaged,
             on_trouble=self._troubled,
         )
@@ -320,8 +323,12 @@ class Spool:
             busy = self.outbox.lent
             self._count_gone(self._disk.attempt(lambda store: store.expire(UNSYNCED_BEFORE_S, before_s, busy)) or [])
 
-    def _count_lost(self, lost: Counter[str] | None) -> None:
-        for cls, messages in (lost or {}).items():
+    def _adopt(self, store: Store) -> None:
+        """What another device left in the file is not ours to send."""
+        lost = store.adopt(self._prefix)
+        if lost:
+            log.error("what another device left in the state directory is thrown away: %s", dict(lost))
+        for cls, messages in lost.items():
             self.outbox.count_dropped(cls, messages)
 
     def _count_gone(self, gone: list[Gone]) -> None:

@@ -6,19 +6,16 @@ Statistics 17:1217, non-overlapping blocks), because frames that resemble each o
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from agent.recalibrate.ranges import Reals
+from agent.resampling import drawn_sums, widening
 
 LEAST_BLOCKS = 5
 """Fewer held-out blocks say nothing about their spread."""
-
-_NORMAL = 1.959964
-"""The 97.5 % point of the normal distribution."""
 
 _RESAMPLES = 2000
 _SEED = 20191108
@@ -66,27 +63,31 @@ def split(count: int, length: int) -> Split:
 def interval(blocks: Sequence[Reals], statistic: Callable[[Reals], Reals]) -> Interval:
     """95 % interval of a statistic of sums: percentiles over resampled blocks, widened for how few there are.
 
-    Few blocks show less spread than there is. The percentile interval is stretched about the value by what Student's
-    distribution is wider than the normal one, and by sqrt(n / (n - 1)) (Efron and Tibshirani, 1993, chapters 12, 13).
-
     Args:
         blocks: the sums of each block, all of shape (k,).
         statistic: from sums, shape (..., k), to values, shape (...).
     """
     sums = np.stack(blocks).astype(np.float64)
-    chosen = np.random.default_rng(_SEED).integers(0, len(sums), (_RESAMPLES, len(sums)))
+    drawn = drawn_sums(sums, len(sums), _RESAMPLES, _SEED)
     value = float(statistic(sums.sum(axis=0)[None])[0])
-    low, high = np.percentile(statistic(sums[chosen].sum(axis=1)), [2.5, 97.5]) - value
-    wider = student(len(sums) - 1) / _NORMAL * math.sqrt(len(sums) / (len(sums) - 1))
+    low, high = np.percentile(statistic(drawn), [2.5, 97.5]) - value
+    wider = widening(len(sums))
     return Interval(value, value + float(low) * wider, value + float(high) * wider)
 
 
-def student(freedom: int) -> float:
-    """The 97.5 % point of Student's t; within 1 % from 4 degrees of freedom on (Abramowitz and Stegun, 26.7.5)."""
-    z = _NORMAL
-    terms: tuple[float, ...] = (
-        (z**3 + z) / 4,
-        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
-        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
-    )
-    return z + math.fsum(term / float(freedom**power) for power, term in enumerate(terms, start=1))
+def interval_of_two(
+    blocks: Sequence[Reals], others: Sequence[Reals], statistic: Callable[[Reals, Reals], Reals]
+) -> Interval:
+    """As :func:`interval`, of a statistic of two sets of frames that have nothing to do with each other.
+
+    Args:
+        blocks: the sums of each block of the one set.
+        others: of the other set.
+        statistic: from the sums of both, shapes (..., k) and (..., m), to values, shape (...).
+    """
+    sums = [np.stack(each).astype(np.float64) for each in (blocks, others)]
+    drawn = [drawn_sums(each, len(each), _RESAMPLES, _SEED + place) for place, each in enumerate(sums)]
+    value = float(statistic(*(each.sum(axis=0)[None] for each in sums))[0])
+    low, high = np.percentile(statistic(*drawn), [2.5, 97.5]) - value
+    wider = widening(min(map(len, sums)))
+    return Interval(value, value + float(low) * wider, value + float(high) * wider)

@@ -25,9 +25,9 @@ from agent.infer import choose_backend
 from agent.model import Net, groups, make, mapped, rescale
 from agent.pipeline import Model
 from agent.recalibrate.application import choose_scales
-from agent.recalibrate.blocks import student
 from agent.recalibrate.probe import twin_probe, wide_probe
 from agent.records import Detections, Pixels, Tensor
+from agent.resampling import student
 from bench.common import machine
 from tools.demo_model import measure
 from tools.demo_model.scenes import still

@@ -161,7 +161,7 @@ def test_a_restart_ends_the_agent_with_75_and_succeeds_with_the_next_start(
         hashes = {json.loads(body)["config_sha256"] for body in observer.on(f"{P}/birth")}
         assert len(hashes) == 2
         observer.publish(f"{P}/cmd/restart/2", b"{}")
-        _, errors = first.communicate(timeout=30)
+        _, errors = first.communicate(timeout=60)
         assert first.returncode == 75, errors
         assert "Traceback" not in errors
         assert [reply["status"] for reply in replies(observer)[("restart", "2")]] == ["accepted", "running"]
@@ -172,10 +172,10 @@ def test_a_restart_ends_the_agent_with_75_and_succeeds_with_the_next_start(
         cards = len(observer.on(f"{P}/health"))
         assert wait_until(lambda: len(observer.on(f"{P}/health")) > cards + 2), "still, after the restart"
         second.send_signal(signal.SIGTERM)
-        second.communicate(timeout=30)
+        second.communicate(timeout=60)
         third = agents(config)
         assert wait_until(lambda: len(observer.on(f"{P}/birth")) == 5, 60)
         third.send_signal(signal.SIGTERM)
-        third.communicate(timeout=30)
+        third.communicate(timeout=60)
         said = [reply["status"] for reply in replies(observer)[("restart", "2")]]
     assert said == ["accepted", "running", "succeeded"]

@@ -65,7 +65,7 @@ def run_agent(folder: Path, port: int, more: str) -> subprocess.Popen[str]:
 
 def ended(child: subprocess.Popen[str]) -> str:
     child.send_signal(signal.SIGINT)
-    _, errors = child.communicate(timeout=20)
+    _, errors = child.communicate(timeout=60)
     assert child.returncode == 0, errors
     return errors
 
@@ -79,7 +79,7 @@ def test_what_lies_on_the_belt_is_told(tmp_path: Path, broker: Mosquitto) -> Non
             told[:] = [decode(f"{P}/d", body) for body in observer.on(f"{P}/d")]  # type: ignore[misc]
             return any(one.known and any((one.counts or {}).values()) and one.boxes for one in told)
 
-        seen = wait_until(has_seen, 40)
+        seen = wait_until(has_seen, 60)
         errors = ended(child)
     assert seen, (told, errors)
     assert not told[0].known, "before it has looked for long enough it does not know"
@@ -111,8 +111,8 @@ def render(template: str, body: bytes) -> str:
 def test_home_assistant_finds_the_board_and_forgets_it_when_told(tmp_path: Path, broker: Mosquitto) -> None:
     with Observer(broker.port) as observer:
         child = run_agent(tmp_path, broker.port, HOME)
-        enough = wait_until(lambda: len(observer.on(f"{P}/d")) > 1 and len(observer.on(f"{P}/health")) > 2, 40)
-        enough = enough and wait_until(lambda: bool(observer.on(f"{P}/image")), 20)
+        enough = wait_until(lambda: len(observer.on(f"{P}/d")) > 1 and len(observer.on(f"{P}/health")) > 2, 60)
+        enough = enough and wait_until(lambda: bool(observer.on(f"{P}/image")), 60)
         errors = ended(child)
         assert enough, errors
         assert wait_until(lambda: json.loads(observer.on(f"{P}/state")[-1])["state"] == "offline")

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,35 +23,13 @@ from agent.records import Answer, Command
 from tests.conftest import missing
 from tests.publish_fakes import Link, perf_report
 from tests.servers.mosquitto import Mosquitto, Observer, wait_until
-from tests.servers.volume import Volume, why_not
+from tests.servers.volume import Volume, Volumes
 from tests.spools import StoredRig
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 RETRY_S = 65.0
-
-Volumes = Callable[..., Volume]
-
-
-@pytest.fixture
-def volumes(tmp_path: Path) -> Iterator[Volumes]:
-    made: list[Volume] = []
-
-    def make(size_kib: int = 512, *, ext4: bool = False) -> Volume:
-        if why_not():
-            missing(why_not())
-        image = tmp_path / "image" if ext4 else None
-        made.append(Volume(tmp_path / f"disk{len(made)}", size_kib, image))
-        try:
-            return made[-1].mount()
-        except subprocess.CalledProcessError as error:
-            missing(f"no right to mount: {error.stderr.strip()}")
-            raise
-
-    yield make
-    for volume in made:
-        volume.unmount()
 
 
 @pytest.fixture

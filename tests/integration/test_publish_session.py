@@ -143,7 +143,7 @@ def test_a_session_ends_with_its_time(broker: Mosquitto, tmp_path: Path) -> None
         with Board(broker.port, tmp_path, session_s=1):
             pass
         ask(observer, "gone")
-        assert wait_until(lambda: "Expiring client edge.home.cam1" in broker.log, 15), broker.log
+        assert wait_until(lambda: "Expiring client edge.home.cam1" in broker.log), broker.log
         with Board(broker.port, tmp_path, session_s=1) as board:
             ask(observer, "now")
             assert wait_until(lambda: outcomes(observer, "now"))

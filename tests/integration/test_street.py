@@ -58,7 +58,7 @@ def started(assets: Path, config: Path, *more: str) -> subprocess.Popen[str]:
 
 def ended(child: subprocess.Popen[str], number: signal.Signals = signal.SIGINT) -> tuple[str, str]:
     child.send_signal(number)
-    output, errors = child.communicate(timeout=20)
+    output, errors = child.communicate(timeout=60)
     assert child.returncode == 0, errors
     assert "Traceback" not in errors
     return output, errors
@@ -80,13 +80,13 @@ def test_detections_on_a_stream_and_telemetry_over_tls(
         config = settings(tmp_path, camera.url(), tls_port, ca_file=f'"{tmp_path}/ca.crt"')
         child = started(assets, config)
         wanted = [f"{P}/{name}" for name in ("birth", "state", "health", "m/perf", "m/sys", "m/therm")]
-        assert wait_until(lambda: all(observer.on(topic) for topic in wanted), 20), shown(child, observer)
+        assert wait_until(lambda: all(observer.on(topic) for topic in wanted), 60), shown(child, observer)
         observer.publish(f"{P}/cmd/snapshot/1", b"{}")
         observer.publish(f"{P}/cmd/shell/2", b"{}")
         asked = [f"{P}/res/snapshot/1", f"{P}/res/shell/2"]
-        assert wait_until(lambda: all(observer.on(topic) for topic in asked), 10), shown(child, observer)
+        assert wait_until(lambda: all(observer.on(topic) for topic in asked), 60), shown(child, observer)
         output, _ = ended(child)
-        assert wait_until(lambda: states(observer)[-1] == "offline", 5)
+        assert wait_until(lambda: states(observer)[-1] == "offline")
     assert "fps" in output
     assert states(observer)[0] == "online"
     birth = json.loads(observer.on(f"{P}/birth")[0])
@@ -112,11 +112,11 @@ def test_a_stalled_camera_is_an_alarm_and_its_return_clears_it(
     broker = brokers()
     with MjpegServer() as camera, Observer(broker.port) as observer:
         child = started(assets, settings(tmp_path, camera.url(), broker.port))
-        assert wait_until(lambda: observer.on(f"{P}/m/perf"), 20), shown(child, observer)
+        assert wait_until(lambda: observer.on(f"{P}/m/perf"), 60), shown(child, observer)
         camera.mode = "stall"
-        assert wait_until(lambda: observer.on(f"{P}/a/camera"), 10)
+        assert wait_until(lambda: observer.on(f"{P}/a/camera"), 60)
         camera.mode = "ok"
-        assert wait_until(lambda: observer.on(f"{P}/a/camera")[-1] == b"", 10)
+        assert wait_until(lambda: observer.on(f"{P}/a/camera")[-1] == b"")
         _, errors = ended(child, signal.SIGTERM)
     assert "degraded" in states(observer)
     assert states(observer)[-2:] == ["online", "offline"]
@@ -131,12 +131,12 @@ def test_a_broker_that_dies_costs_no_frame_and_no_window(
     config = settings(tmp_path, str(clip), broker.port, reconnect_max_s="0.5")
     child = started(assets, config, "--loop", "--json")
     with Observer(broker.port) as observer:
-        assert wait_until(lambda: observer.on(f"{P}/m/perf"), 20), shown(child, observer)
+        assert wait_until(lambda: observer.on(f"{P}/m/perf"), 60), shown(child, observer)
         broker.stop(signal.SIGKILL)
         assert wait_until(lambda: child.poll() is not None, 2.5) is False, "without a broker it measures on"
         broker.start()
         before = len(observer.on(f"{P}/m/perf"))
-        assert wait_until(lambda: len(observer.on(f"{P}/m/perf")) >= before + 2, 20)
+        assert wait_until(lambda: len(observer.on(f"{P}/m/perf")) >= before + 2, 60)
         output, _ = ended(child)
     sequences = [json.loads(line)["sequence"] for line in output.splitlines()[:-1]]
     assert sequences == sorted(sequences)

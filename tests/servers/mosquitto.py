@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import signal
 import socket
 import subprocess
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,19 +19,28 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from tests.contract_watch import complaint, foreign
 
+_numbers = itertools.count(os.getpid() * 61)
+
 
 def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    """One that nobody listens on, and that nobody is given by chance: outside what the kernel hands out itself.
+
+    Tests run in several processes at once: each begins elsewhere.
+    """
+    while True:
+        port = 10_000 + next(_numbers) % 22_000
+        with socket.socket() as sock, suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port
 
 
-def wait_until(condition: Callable[[], object], timeout_s: float = 10.0) -> bool:
-    """Whether the condition came true in time."""
+def wait_until(condition: Callable[[], object], timeout_s: float = 30.0) -> bool:
+    """Whether the condition came true in time; while there is no first or last of what it looks at, it is not."""
     by_s = time.monotonic() + timeout_s
     while time.monotonic() < by_s:
-        if condition():
-            return True
+        with suppress(IndexError):
+            if condition():
+                return True
         time.sleep(0.01)
     return bool(condition())
 
@@ -59,7 +71,7 @@ class Mosquitto:
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(sig)
             if sig not in (signal.SIGSTOP, signal.SIGCONT):
-                self.process.wait(10)
+                self.process.wait(30)
 
     @property
     def log_path(self) -> Path:
@@ -94,7 +106,7 @@ class Observer:
         self.client.reconnect_delay_set(1, 1)
         self.client.connect("127.0.0.1", self.port)
         self.client.loop_start()
-        assert self.ready.wait(10), "the observer cannot connect"
+        assert self.ready.wait(30), "the observer cannot connect"
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,3 +67,7 @@ class Volume:
 
     def remount(self, how: str) -> None:
         run("mount", "-o", f"remount,{how}", self.path)
+
+
+Volumes = Callable[..., Volume]
+"""Makes one: its size in KiB, and whether it is an ext4."""
