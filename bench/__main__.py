@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 
 from bench import compare, governor, litert, memory, parity, publish, render, sensors, start, street
-from bench.recalibrate import coco, light
+from bench.recalibrate import coco, follow, light
 from bench.recalibrate import demo as recalibrate
 
 BENCHES: dict[str, Callable[[list[str]], None]] = {
@@ -23,6 +23,7 @@ BENCHES: dict[str, Callable[[list[str]], None]] = {
     "governor": governor.main,
     "recalibrate": recalibrate.main,
     "light": light.main,
+    "follow": follow.main,
     "recalibrate-coco": coco.main,
 }
 SHORT = ("street", "start", "memory")
