@@ -4,7 +4,7 @@ Runs of ``edge-agent bench`` in processes of their own, three by three: two iden
 by a tenth (each query waits, busy, for a tenth of its own time), which is compared with the second; in the end one
 beside a process that eats a core. Printed: in how many pairs the interval holds no change, how wide it is, in how many
 the slow-down is found, what is said of the last, and how far identical runs really differ - which is what
-``tools.compare.BETWEEN_RUNS`` states.
+``tools.compare`` states.
 
     python -m bench compare [--pairs 20] [--seconds 30] [--threads 1] [--keep FOLDER]
 
@@ -27,7 +27,7 @@ import numpy as np
 
 from agent import bench as benches
 from bench.common import ROOT, machine
-from tools.compare import BETWEEN_RUNS, METRICS, compare, judged
+from tools.compare import BETWEEN_RUNS, BETWEEN_SHARE, METRICS, compare, judged, midmean, spread
 
 SLOWER = 0.10
 RUNS = (("one", 0.0), ("two", 0.0), ("slow", SLOWER))
@@ -66,17 +66,15 @@ def _report(same: list[Pair], slow: list[Pair], with_hog: benches.Result) -> Non
         seen = sum(each[place].word == "slower" for each in planted)
         wide = f"at most 5 % wide {narrow}/{many} (median {100 * width:.1f} %)"
         print(f"  {name:<16} holds no change {holds}/{many}, {wide}, a tenth slower found {seen}/{many}")
-    logs = np.array([[np.log(of_window) for of_window in _middles(pair)] for pair in same])
-    spread = np.std(logs[:, 0] - logs[:, 1], ddof=1) / np.sqrt(2) if many > 1 else float("nan")
-    stated = f"(stated: {100 * BETWEEN_RUNS:.2f} %)"
-    print(f"  identical runs differ by a standard deviation of {100 * spread:.2f} % in p50 {stated}")
+    for name, of in METRICS.items() if many > 1 else ():
+        logs = [[np.log([of(window) for window in judged(result)]) for result in pair] for pair in same]
+        apart = np.std([midmean(two) - midmean(one) for one, two in logs], ddof=1) / np.sqrt(2)
+        windows = np.mean([spread(values) for pair in logs for values in pair])
+        stated = max(BETWEEN_RUNS, BETWEEN_SHARE * windows)
+        words = f"windows within one by {100 * windows:.1f} %; between runs {100 * stated:.1f} % are stated"
+        print(f"  {name:<16} identical runs differ by {100 * apart:.1f} % (standard deviation), {words}")
     said = "; ".join(with_hog.invalid_because) or "nothing"
     print(f"  beside a process that eats a core: {'valid' if with_hog.valid else 'NOT VALID'}: {said}")
-
-
-def _middles(pair: Pair) -> tuple[float, float]:
-    one, other = (float(np.exp(np.mean([np.log(window.p50_s) for window in judged(each)]))) for each in pair)
-    return one, other
 
 
 def _run(options: argparse.Namespace, slower: float = 0.0) -> benches.Result:

@@ -1,6 +1,6 @@
 """The thermal governor against letting the firmware throttle, on a simulated board: frames a second, latency, age.
 
-python -m bench governor [--hours 1.5] [--lowest-share 0.7] [--tolerance 0.1] [--camera-fps 30]
+python -m bench governor [--hours 1.5] [--lowest-share 0.7] [--tolerance 0.1] [--camera-fps 30] [--fixed-voltage]
 
 Each case runs from a cold start; the last hour is what counts as sustained. The camera gives 30 frames a second and
 the model keeps four cores busy as long as it runs: the worst case. It is a simulation, the same to the last digit each
@@ -13,6 +13,7 @@ import argparse
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -53,10 +54,12 @@ def simulate(
     *,
     last_s: float = 3600.0,
     camera_fps: float = CAMERA_FPS,
+    fixed_voltage: bool = False,
 ) -> Run:
     """A camera, a model, a board and, if any, its governor, frame by frame."""
     kind, body = BODIES[name]
-    board, run, rng = Board(kind, body, ambient_celsius), Run(), random.Random(1)  # noqa: S311  # noise
+    board = Board(kind, body, ambient_celsius, fixed_voltage=fixed_voltage)
+    run, rng = Run(), random.Random(1)  # noqa: S311  # noise
     now_s, beat_s, frame, look_s, window_s, window = 0.0, 0.0, 0, SENSORS_S, WINDOW_S, 0
     fps: float | None = None
     camera_s = 1.0 / camera_fps
@@ -125,13 +128,16 @@ def figures(run: Run, last_s: float = 3600.0) -> Figures:
     )
 
 
-def compare(hours: float, config: GovernorConfig, camera_fps: float) -> Iterator[tuple[str, float, Figures, Figures]]:
+def compare(
+    hours: float, config: GovernorConfig, camera_fps: float, *, fixed_voltage: bool = False
+) -> Iterator[tuple[str, float, Figures, Figures]]:
     """Every board and ambient temperature: let alone, and governed."""
+    told: Any = {"camera_fps": camera_fps, "fixed_voltage": fixed_voltage}
     for name, (kind, _) in BODIES.items():
         for ambient in (25.0, 40.0):
-            alone = figures(simulate(name, ambient, None, hours, camera_fps=camera_fps))
+            alone = figures(simulate(name, ambient, None, hours, **told))
             governor = Governor(config, limits_of(kind.name))
-            yield name, ambient, alone, figures(simulate(name, ambient, governor, hours, camera_fps=camera_fps))
+            yield name, ambient, alone, figures(simulate(name, ambient, governor, hours, **told))
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -140,11 +146,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--lowest-share", type=float, default=GovernorConfig().lowest_share)
     parser.add_argument("--tolerance", type=float, default=GovernorConfig().tolerance)
     parser.add_argument("--camera-fps", type=float, default=CAMERA_FPS)
+    parser.add_argument("--fixed-voltage", action="store_true", help="the voltage stays when the clock falls")
     options = parser.parse_args(arguments)
     config = GovernorConfig(mode="act", lowest_share=options.lowest_share, tolerance=options.tolerance)
     print(f"governor: a simulation, no board was seen; alone -> governed; {options.camera_fps:g} frames a second come")
     print("  board              air        frames/s            total p99, ms    age p99, ms     throttled    changes/h")
-    for name, ambient, alone, paced in compare(options.hours, config, options.camera_fps):
+    for name, ambient, alone, paced in compare(
+        options.hours, config, options.camera_fps, fixed_voltage=options.fixed_voltage
+    ):
         print(f"  {name:<18}{ambient:>4.0f}{_row(alone, paced)}")
 
 

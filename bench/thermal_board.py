@@ -93,10 +93,11 @@ SOFT_HYSTERESIS_CELSIUS = 0.5
 
 
 class Board:
-    """Temperature and clock from load, in steps."""
+    """Temperature and clock from load, in steps; ``fixed_voltage``: the voltage stays when the clock falls."""
 
-    def __init__(self, kind: Kind, body: Body, ambient_celsius: float) -> None:
+    def __init__(self, kind: Kind, body: Body, ambient_celsius: float, *, fixed_voltage: bool = False) -> None:
         self.kind, self.body, self.ambient_celsius = kind, body, ambient_celsius
+        self._fixed_voltage = fixed_voltage
         self.board_celsius = ambient_celsius + body.idle_rise_celsius * (1.0 - body.die_share)
         self.die_celsius = ambient_celsius + body.idle_rise_celsius
         self.clock_hz = kind.full_hz
@@ -112,7 +113,7 @@ class Board:
         """Time passes with a part of it, 0 to 1, spent on four busy cores."""
         body = self.body
         clock = self.clock_hz / self.kind.full_hz
-        load = busy * clock * volts(clock) ** 2
+        load = busy * clock * (1.0 if self._fixed_voltage else volts(clock) ** 2)
         rise = body.idle_rise_celsius + load * (body.load_rise_celsius - body.idle_rise_celsius)
         board_end = self.ambient_celsius + rise * (1.0 - body.die_share)
         self.board_celsius += (board_end - self.board_celsius) * -math.expm1(-span_s / body.board_s)

@@ -75,7 +75,7 @@ def test_figures_in_the_text_are_those_of_the_code() -> None:
     assert f"`--frames`, {Plan().frames}; at most {MOST_BYTES >> 20} MiB" in PAGE
     assert f"each {LEAST_PAUSE_S:g} s and ever more rarely" in PAGE
     assert f"at most {100 * SHARE_OF_RUN:g} % of a run is lost" in PAGE
-    assert f"a stated {100 * compare.BETWEEN_RUNS:g} %" in PAGE
+    assert f"a standard deviation of {100 * compare.BETWEEN_RUNS:g} %, or {100 * compare.BETWEEN_SHARE:g} %" in PAGE
     assert f"At least {compare.LEAST_WINDOWS} windows a side" in PAGE
     assert f"goes no further than {100 * compare.SAME:g} %" in PAGE
     assert f"agent.toml{BACKUP}" in PAGE
