@@ -96,7 +96,9 @@ def begin(out: Path, *more: object) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
     )
-    assert wait_until(out.exists, 60.0), child.communicate()
+    if not wait_until(out.exists, 90.0):
+        child.kill()  # or its last words are waited for until the soak is over
+        pytest.fail(f"no result so far: {child.communicate()}")
     return child
 
 
