@@ -20,6 +20,7 @@ from agent.config import Config
 from agent.errors import ModelError, StorageError
 from agent.pipeline import Model, load_model
 from agent.recalibrate import overlay
+from agent.records import NOTHING_LEARNED, Learned
 
 log = logging.getLogger("agent.service")
 
@@ -29,19 +30,15 @@ def ready_model(config: Config, *, learned: bool = True) -> Model:
 
     Args:
         config: the settings.
-        learned: with the range patch that this board has for it, where there is one.
+        learned: with what this board has learned about it, where there is something.
 
     Raises:
         ConfigError: no model is named, or a setting contradicts it.
         ModelError: the bundle or the model cannot be used.
         UnavailableError: the runtime or the delegate is not there.
     """
-    placed = placed_model(config)
-    path = deployed_file(placed.config) if learned else None
-    if path is None:
-        return load_model(placed.config, name=placed.name, version=placed.version)
-    patched = settings.override(placed.config, {"model.path": str(path)})
-    return load_model(patched, name=placed.name or Path(placed.config.model.path).stem, version=placed.version)
+    placed = deployed_model(config) if learned else placed_model(config)
+    return load_model(placed.config, name=placed.name, version=placed.version, learned=placed.learned)
 
 
 def base_model(config: Config) -> Path:
@@ -52,12 +49,23 @@ def base_model(config: Config) -> Path:
     return Path(path)
 
 
-def deployed_file(config: Config) -> Path | None:
-    """The patched file that runs in place of ``model.path``; None where no range patch lies over it."""
+def deployed_model(config: Config) -> Placed:
+    """As :func:`placed_model`, with what this board has learned about the model: what really runs, everywhere."""
+    placed = placed_model(config)
+    found = learned_over(placed.config)
+    if found is None:
+        return placed
+    base = Path(placed.config.model.path)
+    patched = settings.override(placed.config, {"model.path": str(found.path)})
+    return Placed(patched, placed.name or base.stem, placed.version, found.learned)
+
+
+def learned_over(config: Config) -> overlay.InForce | None:
+    """What this board has learned about the file ``model.path``; None where that is nothing."""
     state, base = state_dir(config), Path(config.model.path)
     if not config.model.path or state is None or not (state / overlay.FOLDER).is_dir() or not base.is_file():
         return None
-    return overlay.patched(state, base, file_sha256(base))
+    return overlay.in_force(state, base, file_sha256(base))
 
 
 def file_sha256(path: Path) -> str:
@@ -68,11 +76,15 @@ def file_sha256(path: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """Settings whose ``model.path`` is a file, with the name and version that its bundle gives it."""
+    """Settings whose ``model.path`` is a file, with the name and version that its bundle gives it.
+
+    ``learned`` is what this board has learned about that file, besides a patch.
+    """
 
     config: Config
     name: str = ""
     version: str = ""
+    learned: Learned = NOTHING_LEARNED
 
 
 def placed_model(config: Config) -> Placed:

@@ -80,6 +80,7 @@ def _model(config: Config) -> str:
         f"{model.path}: {spec.input}, {ends}, {classes}, {len(model.labels.names)} labels",
         f"runs on {info.backend} {info.version}, {info.num_threads} thread(s)",
         f"input from {model.preprocess.normalization.origin}",
+        *(f"with {note}" for note in spec.learned),
         *(f"assumed {note}" for note in model.notes if not note.startswith("input")),
     ]
     return "; ".join(lines)

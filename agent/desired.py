@@ -17,6 +17,7 @@ from agent.config import Config, overlaid, why_not_live
 from agent.errors import ConfigError
 from agent.files import write_whole
 from agent.records import Desired, Standing
+from agent.wording import no_json
 
 log = logging.getLogger("agent.desired")
 
@@ -144,11 +145,17 @@ class Overlay:
             self.config = overlaid(self._base, stored.config)
         except FileNotFoundError:
             return
-        except (OSError, ValueError, RecursionError, ConfigError) as error:
-            log.warning("what was desired before is not in force: %s", error)
-            self._error = ("not-restored", str(error))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            self._lose(no_json(error, Stored))
+            return
+        except (OSError, ValueError, ConfigError) as error:
+            self._lose(str(error))
             return
         self._stored, self._rev_seen = stored, stored.rev
+
+    def _lose(self, why: str) -> None:
+        log.warning("what was desired before is not in force: %s", why)
+        self._error = ("not-restored", why)
 
     def _keep(self) -> None:
         if self._path is None:

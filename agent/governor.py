@@ -94,9 +94,8 @@ class Governor:
     """
 
     def __init__(self, config: GovernorConfig, limits: tuple[Limit, ...] = (HARD,)) -> None:
-        self._config = config
-        target = config.target_celsius
-        self._limits = limits if target is None else (Limit(target + MARGIN_CELSIUS),)
+        self._config, self._of_board = config, limits
+        self._limits = self._chosen()
         self._tier = 0
         self._seen: deque[tuple[float, float]] = deque()
         self._share = 1.0
@@ -105,6 +104,29 @@ class Governor:
         self._now_s = self._changed_s = self._judged_s = float("-inf")
         self._slowest_since_s: float | None = None
         self.pace = Pace(is_acted=config.mode == "act")
+
+    def _chosen(self) -> tuple[Limit, ...]:
+        target = self._config.target_celsius
+        return self._of_board if target is None else (Limit(target + MARGIN_CELSIUS),)
+
+    def reconfigure(self, config: GovernorConfig) -> None:
+        """Other settings from the next reading on. What was learned of the board stays.
+
+        A pace that is acted on goes on from where it is; any other begins anew.
+        """
+        if config == self._config:
+            return
+        goes_on = self._config.mode == config.mode == "act"
+        self._config = config
+        self._limits, self._tier = self._chosen(), 0
+        self._seen.clear()
+        self._slowest_since_s = None
+        if goes_on and self._share < 1.0:
+            self._share = max(self._share, self._lowest)
+            self._say("paced" if self._share < 1.0 else "free", "other settings")
+        else:
+            self._share = 1.0
+            self.pace = Pace(is_acted=config.mode == "act")
 
     @property
     def target_celsius(self) -> float:

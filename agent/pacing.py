@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable
 
 from agent.camera import Camera
@@ -31,6 +32,11 @@ class Pacing:
         self._governor = Governor(config, limits_of(model))
         self._camera, self._publisher = camera, publisher
         self._told = self._governor.pace
+        self._fresh: deque[GovernorConfig] = deque(maxlen=1)
+
+    def reconfigure(self, config: GovernorConfig) -> None:
+        """Other settings with the next reading; on any thread."""
+        self._fresh.append(config)
 
     @property
     def pace(self) -> Pace:
@@ -39,9 +45,10 @@ class Pacing:
 
     def take(self, health: Health) -> None:
         """A new reading."""
+        if self._fresh:
+            self._governor.reconfigure(self._fresh.pop())
         pace = self._governor.look(heat_of(health))
-        if pace.is_acted:
-            self._camera.interval_s = pace.interval_s
+        self._camera.interval_s = pace.interval_s if pace.is_acted else 0.0
         if is_news(self._told, pace):
             self._told = pace
             self._tell(pace)

@@ -17,11 +17,13 @@ from agent.config import Config
 from agent.desired import Overlay
 from agent.diary import Diary
 from agent.errors import AgentError, CameraError, ConfigError, UnavailableError
+from agent.following import Following
 from agent.local import Local, folder_of, runtime_folder
 from agent.measure import Meter, Sensors
 from agent.pacing import Pacing
 from agent.parity import make_canary
 from agent.publish import HomePlan, Publisher, plan_home, wall_clock
+from agent.recalibrate.shelf import Shelf
 from agent.records import CameraStatus, FrameResult, Health, Identity, Sighting
 from agent.remote import Remote
 from agent.rules import Rules, in_force, make_rules
@@ -63,10 +65,16 @@ class Parts:
             clock=clock,
             wall=wall_clock,
             is_throttled=self._is_throttled,
+            relearn=self._relearn,
         )
         self.publisher = make_publisher(config, self.remote, self._plan()) if config.mqtt.host else None
         self.remote.attach(self.publisher)
-        self.canary = make_canary(config, self.model.labels, self.publisher, clock)
+        self.following = Following(
+            config.correction, self.model.preprocess, Shelf(folder, clock), self.publisher, clock
+        )
+        self.canary = make_canary(
+            config, self.model.labels, self.publisher, clock, lambda: self.model.preprocess.correction
+        )
         self.exposition = prometheus.make(config, self.model, device_id(config), clock)
         board = self.sensors.info().model
         self.pacing = Pacing(config.governor, board, self.camera, self.publisher)
@@ -78,6 +86,7 @@ class Parts:
             clock,
             on_card=self._show,
             pace=lambda: self.pacing.pace,
+            light=lambda: self.following.status,
             diary=Diary(folder if config.mqtt.host else None),
         )
         self.ended = "error"
@@ -157,6 +166,7 @@ class Parts:
 
     def _show(self, health: Health) -> None:
         self.pacing.take(health)
+        self.following.look(health.camera, self.remote.snapshots.newest)
         if self.exposition is not None:
             self.exposition.take(health, self.publisher.status() if self.publisher is not None else None)
 
@@ -183,6 +193,8 @@ class Parts:
         self.camera.reconfigure(config.camera)
         self.remote.reconfigure(config)
         self.telemetry.reconfigure(config)
+        self.pacing.reconfigure(config.governor)
+        self.following.reconfigure(config.correction)
         self.meter.window_s = config.measure.window_s
         plan = self._plan()
         if self.publisher is not None:
@@ -224,6 +236,7 @@ class Parts:
             "config": lambda: self.config,
             "camera": self.camera.status,
             "sensors": lambda: self.telemetry.reading,
+            "light": lambda: self.following.status,
             "queue": lambda: self.publisher.status() if self.publisher else None,
         }
 
@@ -250,6 +263,9 @@ class Parts:
         if not frames:
             raise CameraError(f"camera {shown}: gave no frame to measure with; {self.camera.status().reason}")
         return bench.Footage(frames, shown)
+
+    def _relearn(self) -> str:
+        return self.following.relearn()
 
     def _is_throttled(self) -> bool | None:
         reading = self.telemetry.reading

@@ -21,13 +21,15 @@ from agent.errors import ConfigError, ModelError
 from agent.infer import Detector, choose_backend, prove
 from agent.measure import Meter
 from agent.model import anchors, describe, read_labels
-from agent.postprocess import Postprocessor
+from agent.postprocess import Postprocessor, with_learned
 from agent.preprocess import Preprocessor
 from agent.records import (
+    NOTHING_LEARNED,
     Detections,
     FrameResult,
     Heads,
     Labels,
+    Learned,
     ModelCard,
     ModelInfo,
     Outputs,
@@ -47,7 +49,8 @@ class Model:
         info: name, version and hash, for telemetry.
         path: the .tflite file.
         notes: what was assumed because the file does not say it, one sentence each.
-        settings: ``[model]`` as it was loaded with.
+        settings: ``[model]`` as it was loaded with, without what was learned.
+        learned: what this board has learned about it; in force already.
     """
 
     info: ModelInfo
@@ -59,6 +62,7 @@ class Model:
     postprocess: Postprocessor
     notes: tuple[str, ...]
     settings: ModelConfig
+    learned: Learned = NOTHING_LEARNED
 
     def detect(self, pixels: Pixels) -> Detections:
         """The objects of one picture."""
@@ -85,13 +89,14 @@ class Plan:
     anchors: int | None
 
 
-def plan_model(config: Config, *, name: str = "", version: str = "") -> Plan:
+def plan_model(config: Config, *, name: str = "", version: str = "", learned: Learned = NOTHING_LEARNED) -> Plan:
     """Read the model that the settings name, and run nothing of it.
 
     Args:
         config: its ``model.path`` names the file.
         name: what the model is called; the file's name when empty.
         version: its version, where a bundle says one.
+        learned: what this board has learned about it.
 
     Raises:
         ConfigError: no model is named, or a setting contradicts the model.
@@ -113,13 +118,15 @@ def plan_model(config: Config, *, name: str = "", version: str = "") -> Plan:
         offset=config.model.label_offset,
     )
     preprocess = Preprocessor(card, config.model, config.zones)
+    preprocess.correct(learned.correction)
     laid_out = anchors(heads) if heads else None
-    postprocess = Postprocessor(config.model, labels, config.zones, heads=heads, anchors=laid_out)
+    judging = with_learned(config.model, learned, labels)
+    postprocess = Postprocessor(judging, labels, config.zones, heads=heads, anchors=laid_out)
     count = None if laid_out is None else len(laid_out)
     return Plan(name or path.stem, version, path, card, labels, preprocess, postprocess, num_classes, count)
 
 
-def load_model(config: Config, *, name: str = "", version: str = "") -> Model:
+def load_model(config: Config, *, name: str = "", version: str = "", learned: Learned = NOTHING_LEARNED) -> Model:
     """Read, prove in a child process, and load the model that the settings name; arguments of :func:`plan_model`.
 
     Raises:
@@ -128,7 +135,7 @@ def load_model(config: Config, *, name: str = "", version: str = "") -> Model:
         UnavailableError: the runtime or the delegate is not there.
     """
     # Everything that reads settings comes before the child process: a wrong setting should be told at once.
-    plan = plan_model(config, name=name, version=version)
+    plan = plan_model(config, name=name, version=version, learned=learned)
     path, card = plan.path, plan.card
     backend = choose_backend(config.runtime.backend)
     runtime = _safe_runtime(plan, config.runtime)
@@ -139,8 +146,9 @@ def load_model(config: Config, *, name: str = "", version: str = "") -> Model:
         raise ConfigError(f"model.heads: lays out {plan.anchors} anchors, but {path} has {given}")
     card = replace(card, num_classes=plan.num_classes)
     notes = _notes(plan.preprocess, plan.labels, card)
-    info = _info(card, plan.name, plan.version)
-    return Model(info, path, card, plan.labels, detector, plan.preprocess, plan.postprocess, notes, config.model)
+    info = replace(_info(card, plan.name, plan.version), learned=learned.notes)
+    stages = detector, plan.preprocess, plan.postprocess
+    return Model(info, path, card, plan.labels, *stages, notes, config.model, learned)
 
 
 def _safe_runtime(plan: Plan, runtime: RuntimeConfig) -> RuntimeConfig:

@@ -23,6 +23,7 @@ from agent.commands import (
     Operation,
     Pictures,
     Rebirth,
+    Relearn,
     Restart,
     Snapshots,
     Tail,
@@ -50,6 +51,7 @@ class Remote:
         clock: monotonic seconds.
         wall: unix time in seconds.
         is_throttled: the board is held back now.
+        relearn: has the light learned anew, and says how long that takes.
 
     Attributes:
         benching: what the main thread is asked to measure.
@@ -71,6 +73,7 @@ class Remote:
         clock: Callable[[], float],
         wall: Callable[[], float],
         is_throttled: Callable[[], bool | None] = lambda: None,
+        relearn: Callable[[], str],
     ) -> None:
         self.restart_asked = threading.Event()
         self.snapshots = Snapshots(labels)
@@ -96,6 +99,7 @@ class Remote:
             "diag": Diag(facts, self._tail),
             "restart": Restart(self.restart_asked.set, lambda: self._ledger.is_lasting),
             "loglevel": self.levels,
+            "relearn": Relearn(relearn),
             "bench": self.benching,
             "bench-result": BenchResults(folder),
         }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,24 +15,29 @@ from typing import Any
 import numpy as np
 
 from agent import config as settings
-from agent.board import base_model, deployed_file, file_sha256, ready_model, state_dir
+from agent.board import base_model, file_sha256, learned_over, ready_model, state_dir
 from agent.camera import list_pictures, read_picture
 from agent.config import Config
-from agent.errors import CameraError, StorageError
+from agent.errors import CameraError, ModelError, StorageError
 from agent.files import write_whole
 from agent.pipeline import Model, load_model
 from agent.recalibrate import overlay
-from agent.recalibrate.application import Outcome, Plan, recalibrate
-from agent.recalibrate.proof import Answer
-from agent.recalibrate.report import Shown, as_json, page, text
+from agent.recalibrate.application import Plan
+from agent.recalibrate.correct import Reference
+from agent.recalibrate.ladder import Climbed, Kept, Task, climb
+from agent.recalibrate.light import Light, look
+from agent.recalibrate.overlay import Overlay
+from agent.recalibrate.reference import read_light
+from agent.recalibrate.report import as_json, page, text
+from agent.recalibrate.rung import Name, Shown
 from agent.records import Pixels
 
 log = logging.getLogger("agent.service")
 
 MOST_FRAMES = 512
+MOST_REFERENCE = 128
 _SHOWN = 4
-_BLACK_LUMA = 16
-"""A picture whose brightest pixels (99th percentile) are below this shows nothing (``camera.black_luma``)."""
+_NO_REFERENCE = "no reference: give --reference FOLDER, or let the service learn one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +47,9 @@ class Job:
     Attributes:
         frames: folder of pictures.
         plan: how to measure and prove.
-        reference: the float model's file.
+        reference: folder of pictures from when the model was right; None: the light that the board keeps.
+        float_model: the float model's file.
+        rungs: those to try, of ``correct`` and ``recalibrate``.
         report: where to write a page.
         dry_run: change nothing.
     """
@@ -50,6 +57,8 @@ class Job:
     frames: Path
     plan: Plan
     reference: Path | None = None
+    float_model: Path | None = None
+    rungs: tuple[Name, ...] = ("correct", "recalibrate")
     report: Path | None = None
     dry_run: bool = False
 
@@ -68,103 +77,145 @@ def repair(config: Config, job: Job, tick: Callable[[int], None]) -> Done:
     Args:
         config: names the model.
         job: what to do.
-        tick: called with the number of frames to prove, after each of them.
+        tick: called with the number of frames to look at for all rungs, after each look.
 
     Raises:
         AgentError: as its exit code says; nothing was changed then.
     """
-    frames, left_out = read_frames(job.frames)
+    kept = read_kept(job.frames)
+    reference = _reference(job, state_dir(config))
     state = state_dir(config)
     if state is None and not job.dry_run:
-        raise StorageError("the patch cannot be kept: the state folder cannot be written (or give --dry-run)")
-    for reason in left_out:
-        log.warning("left out: %s", reason)
+        raise StorageError("what is learned cannot be kept: the state folder cannot be written (or give --dry-run)")
     with overlay.alone(state) if state is not None else contextlib.nullcontext():
-        return _tried(config, job, frames, tick)
+        return _tried(config, job, kept, reference, tick)
 
 
 def take_back(config: Config) -> str:
-    """Remove the patch of the model that the settings name; says in a sentence what was done.
+    """Remove what was learned about the model that the settings name; says in a sentence what was done.
 
     Raises:
         StorageError: it cannot be removed.
+        UnavailableError: a recalibration is at work.
         AgentError: the settings name no model.
     """
     state, model = state_dir(config), base_model(config)
-    if state is None or not overlay.remove(state, file_sha256(model)):
-        return f"no range patch lies over {model.name}: nothing to take back"
-    return f"the range patch over {model.name} is taken away; in force at the next start"
+    if state is None:
+        return f"nothing lies over {model.name}: nothing to take back"
+    with overlay.alone(state):
+        is_there = overlay.remove(state, file_sha256(model))
+    if not is_there:
+        return f"nothing lies over {model.name}: nothing to take back"
+    return f"what this board learned about {model.name} is taken away; in force at the next start"
 
 
-def read_frames(folder: Path) -> tuple[list[Pixels], list[str]]:
-    """Pictures of a folder by name, and a sentence for each file that is of no use.
+def read_kept(folder: Path, most: int = MOST_FRAMES) -> Kept:
+    """Pictures of a folder by name, at most ``most`` evenly, without those of no use; the log has a line for each.
 
     Raises:
-        CameraError: it is no folder, holds no picture, or fewer than half of its pictures can be used.
+        CameraError: it is no folder, holds no picture, or fewer than half of its pictures show something.
     """
     if not folder.is_dir():
         raise CameraError(f"{folder}: is no folder; give a folder of pictures")
-    paths = list_pictures(folder)[:MOST_FRAMES]
-    frames, left_out = [], []
+    paths = list_pictures(folder)
+    paths = paths[:: -(-len(paths) // most)]
+    frames, lights, left_out = [], [], []
     for path in paths:
         try:
-            pixels = read_picture(path)
+            pixels, light = _looked_at(path)
         except CameraError as error:
             left_out.append(str(error))
             continue
-        if _is_black(pixels):
-            left_out.append(f"{path}: is black")
-        else:
-            frames.append(pixels)
+        frames.append(pixels)
+        lights.append(light)
     if len(left_out) > len(paths) / 2:
-        why = f"; the first: {left_out[0]}" if left_out else ""
-        raise CameraError(f"{folder}: {len(frames)} of {len(paths)} pictures can be used{why}")
-    return frames, left_out
+        raise CameraError(
+            f"camera: {folder}: {len(frames)} of {len(paths)} pictures show something; the first that does not: "
+            f"{left_out[0]}; no software repairs that: look at the camera"
+        )
+    for reason in left_out:
+        log.warning("left out: %s", reason)
+    return Kept(frames, _joined(lights), len(paths))
 
 
-def _is_black(pixels: Pixels) -> bool:
-    return bool(np.percentile(pixels[::4, ::4].max(axis=2), 99) < _BLACK_LUMA)
+def _joined(lights: Sequence[Light]) -> Light:
+    return Light(np.concatenate([each.levels for each in lights]), np.concatenate([each.noise for each in lights]))
 
 
-def _tried(config: Config, job: Job, frames: list[Pixels], tick: Callable[[int], None]) -> Done:
-    model = ready_model(config, learned=False)
-    base = settings.override(config, {"model.path": str(model.path), "model.bundle": ""})
-    reference = load_model(settings.override(base, {"model.path": str(job.reference)})) if job.reference else None
-    shown: list[Shown] = []
+def _looked_at(path: Path) -> tuple[Pixels, Light]:
+    pixels = read_picture(path)
+    try:
+        light = look([pixels])
+    except ValueError as error:
+        raise CameraError(f"{path}: {error}") from None
+    if not light.shows.all():
+        raise CameraError(f"{path}: {'is black' if light.levels.max() < 1 else 'shows one colour'}")
+    return pixels, light
 
-    def seen(total: int, pixels: Pixels, before: Answer, after: Answer) -> None:
+
+def _reference(job: Job, state: Path | None) -> Reference | str:
+    """When the model was right; a sentence where nothing tells."""
+    if "correct" not in job.rungs:
+        return _NO_REFERENCE
+    if job.reference is not None:
+        kept = read_kept(job.reference, MOST_REFERENCE)
+        return Reference(kept.light, tuple(kept.frames), f"{len(kept.frames)} pictures of {job.reference}")
+    try:
+        light = read_light(state) if state is not None else None
+    except (ModelError, StorageError) as error:
+        return f"no reference: {error}"
+    return _NO_REFERENCE if light is None else Reference(light)
+
+
+def _tried(config: Config, job: Job, kept: Kept, reference: Reference | str, tick: Callable[[int], None]) -> Done:
+    base = ready_model(config, learned=False)
+    named = settings.override(config, {"model.path": str(base.path), "model.bundle": ""})
+    found = learned_over(named)
+    own = settings.override(named, {"model.path": str(job.float_model)}) if job.float_model else None
+    shown, total = dict[Name, list[Shown]](), _looks(job, kept, reference)
+
+    def seen(item: Shown) -> None:
         tick(total)
-        if len(shown) < _SHOWN:
-            shown.append(Shown(pixels, before.detections, after.detections))
+        pictures = shown.setdefault(item.rung, [])
+        if len(pictures) < _SHOWN:
+            pictures.append(item)
 
-    outcome = recalibrate(
-        model, frames, config.runtime, job.plan, deployed=deployed_file(base), reference=reference, seen=seen
+    before = found.overlay if found else Overlay(base_sha256=base.card.sha256)
+    task = Task(
+        plan=job.plan,
+        runtime=config.runtime,
+        path=found.path if found else base.path,
+        reference=reference,
+        float_model=load_model(own) if own is not None else None,
+        rungs=job.rungs,
+        seen=seen,
     )
+    climbed = climb(base, before, kept, task)
     if job.report is not None:
-        _write_page(job.report, page(outcome, model, shown))
-    return _told(outcome, model, _put_in_force(outcome, job, state_dir(config)))
+        _write_page(job.report, page(climbed, base, [item for items in shown.values() for item in items]))
+    return _told(climbed, base, _put_in_force(climbed, job, state_dir(config)))
 
 
-def _put_in_force(outcome: Outcome, job: Job, state: Path | None) -> str:
-    if outcome.verdict != "recalibrate":
+def _looks(job: Job, kept: Kept, reference: Reference | str) -> int:
+    """Held-out frames, once for each rung that may look at them."""
+    rungs = ("recalibrate" in job.rungs) + ("correct" in job.rungs and not isinstance(reference, str))
+    return max(1, rungs * (len(kept.frames) // (2 * job.plan.block)) * job.plan.block)
+
+
+def _put_in_force(found: Climbed, job: Job, state: Path | None) -> str:
+    if found.verdict == "cannot-help":
         return "nothing was changed"
     if job.dry_run or state is None:
         return "dry run: nothing was changed"
-    gain = outcome.proof.gain
-    overlay.write(
-        state,
-        overlay.Overlay(
-            patch=outcome.patch,
-            agreement=outcome.proof.new.agreement.quality,
-            gain=(gain.value, gain.low, gain.high),
-            frames=outcome.proof.frames,
-        ),
-    )
-    return "the patch is in force at the next start; `edge-agent recalibrate --undo` takes it back"
+    if found.overlay.is_empty:
+        overlay.remove(state, found.overlay.base_sha256)
+    else:
+        overlay.write(state, found.overlay)
+    return "it is in force at the next start; `edge-agent recalibrate --undo` takes it back"
 
 
-def _told(outcome: Outcome, model: Model, done: str) -> Done:
-    return Done(f"{text(outcome, model)}\n{done}", {**as_json(outcome, model), "done": done})
+def _told(found: Climbed, model: Model, done: str) -> Done:
+    return Done(f"{text(found, model)}\n{done}", {**as_json(found, model), "done": done})
 
 
 def _write_page(path: Path, content: str) -> None:

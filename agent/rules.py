@@ -13,7 +13,7 @@ import msgspec
 
 from agent.config import Config, DetectionsConfig, ModelConfig
 from agent.pipeline import Model
-from agent.postprocess import Postprocessor
+from agent.postprocess import Postprocessor, with_learned
 from agent.presence import Presence
 
 JUDGING = ("score_threshold", "class_thresholds", "classes", "min_size")
@@ -25,7 +25,8 @@ class Rules:
     """One frame is judged by one of these, whole.
 
     Attributes:
-        judging: ``[model]`` with what is in force: a bundle's manifest, the file, what is desired over both.
+        judging: ``[model]`` with what is in force: a bundle's manifest, the file, what is desired over both, what the
+            board has learned for the thresholds that they give.
         telling: ``[detections]``.
         postprocess: what counts as an object.
         presence: what is told of it; None: nothing.
@@ -50,7 +51,7 @@ def make_rules(model: Model, config: Config, changes: Mapping[str, Any], before:
         ConfigError: a class is named that the model does not have.
     """
     wanted = {name: getattr(config.model, name) for name in JUDGING if f"model.{name}" in changes}
-    judging = msgspec.structs.replace(model.settings, **wanted)
+    judging = with_learned(msgspec.structs.replace(model.settings, **wanted), model.learned, model.labels)
     telling = config.detections
     presence = Presence(telling, config.zones, model.labels) if config.mqtt.host and telling.mode != "off" else None
     if before is not None and before.telling == telling:

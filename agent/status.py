@@ -10,9 +10,10 @@ from typing import Any
 
 import msgspec
 
+from agent.following import standing
 from agent.pacing import sentence
 from agent.publish import PublisherStatus
-from agent.records import Health, ModelInfo, Pace, RuntimeInfo
+from agent.records import Health, LightStatus, ModelInfo, Pace, RuntimeInfo
 from agent.telemetry import ALARMS
 
 QUANTILES = ("p50_s", "p90_s", "p99_s", "max_s")
@@ -65,6 +66,7 @@ def tell(
                 for name, stats in health.stages.items()
             },
             "pace": _pace(health.pace),
+            "light": _light(health.light),
         }
     plain: dict[str, Any] = _without_none(msgspec.to_builtins(found, str_keys=True))
     return plain
@@ -86,6 +88,18 @@ def _pace(pace: Pace) -> dict[str, Any]:
         "acted": pace.is_acted,
         "why": pace.why,
         "text": sentence(pace),
+    }
+
+
+def _light(light: LightStatus) -> dict[str, Any]:
+    return {
+        "state": light.state,
+        "acted": light.is_acted,
+        "learned": light.learned,
+        "wanted": light.wanted,
+        "correction": light.correction,
+        "why": light.why,
+        "text": standing(light),
     }
 
 

@@ -10,13 +10,24 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
 
 from agent.config import Config
 from agent.diary import Diary
 from agent.measure import Sensors
 from agent.publish import Publisher
-from agent.records import BoardReading, CameraState, CameraStatus, FrameResult, Health, Pace, PerfReport, StageStats
+from agent.records import (
+    BoardReading,
+    CameraState,
+    CameraStatus,
+    FrameResult,
+    Health,
+    LightStatus,
+    Pace,
+    PerfReport,
+    StageStats,
+)
 from agent.vitals import Vitals, boot_clock
 
 ALARMS: dict[CameraState, str] = {
@@ -38,6 +49,7 @@ class Telemetry:
         clock: monotonic seconds.
         on_card: given a health card after each reading, on this object's thread.
         pace: how many frames are taken.
+        light: how the correction of the light stands.
         diary: what survives the process; nothing when not given.
         boot_s: seconds since the kernel's start.
     """
@@ -52,12 +64,13 @@ class Telemetry:
         *,
         on_card: Callable[[Health], None] | None = None,
         pace: Callable[[], Pace] = Pace,
+        light: Callable[[], LightStatus] = LightStatus,
         diary: Diary | None = None,
         boot_s: Callable[[], float] = boot_clock,
     ) -> None:
         self._config, self._sensors, self._publisher = config, sensors, publisher
         self._camera, self._clock = camera, clock
-        self._on_card, self._pace = on_card, pace
+        self._on_card, self._pace, self._light = on_card, pace, light
         self._begun_s = clock()
         self.vitals = Vitals(config.measure, sensors, publisher, diary or Diary(None), clock=clock, boot_s=boot_s)
         self._answered = self.vitals.answered
@@ -89,8 +102,9 @@ class Telemetry:
             self.vitals.end(reason)
 
     def reconfigure(self, config: Config) -> None:
-        """How often from now on; called on any thread."""
+        """How often, and what is too much, from now on; called on any thread."""
         self._config = config
+        self.vitals.reconfigure(config.measure)
         self._health_due_s = min(self._health_due_s, self._clock() + config.mqtt.health_s)
 
     def answered(self, result: FrameResult) -> None:
@@ -157,8 +171,8 @@ class Telemetry:
         if self.reading is None:
             return None
         uptime_s = self._clock() - self._begun_s
-        card = Health(uptime_s, self._fps, self._camera(), self.reading, 0.0, self._stages, pace=self._pace())
-        return self.vitals.complete(card)
+        card = Health(uptime_s, self._fps, self._camera(), self.reading, 0.0, self._stages)
+        return self.vitals.complete(replace(card, pace=self._pace(), light=self._light()))
 
     def _say_state(self) -> None:
         """What we are; the publisher says it only when it changes."""

@@ -103,6 +103,14 @@ class Vitals:
             self._tell("restarted", {"reason": reason, "gap_s": round(gap_s, 1), "planned": former.planned_restarts})
         self._write()
 
+    def reconfigure(self, config: MeasureConfig) -> None:
+        """Other limits from now on; what was counted stays. On any thread."""
+        with self._lock:
+            self._config = config
+            self._blind.hung_s = config.hung_s
+            self._growth.limit_bytes_hour, self._growth.hold_s = config.growth_limit_bytes, config.growth_hold_s
+            self._p99.over = config.p99_limit_s
+
     def camera(self, state: CameraState, now_s: float) -> None:
         """The camera is in this state from now on."""
         with self._lock:

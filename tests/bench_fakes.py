@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from agent.bench.observe import Conditions, Observer
 from agent.bench.plan import Plan
@@ -71,9 +72,12 @@ class Board(Observer):
     def end(self) -> Conditions:
         return self._seen(self.board_clock.now_s - 1000.0)
 
+    def close(self) -> None:
+        pass
+
 
 def conditions(
-    celsius: float | None = 50.0, *, bits: int | None = 0, hertz: float | None = 1.5e9, **more: float
+    celsius: float | None = 50.0, *, bits: int | None = 0, hertz: float | None = 1.5e9, **more: Any
 ) -> Conditions:
     thermal = ThermalReading(
         soc_celsius=celsius,

@@ -72,6 +72,10 @@ def _schema_complaint(topic: str, body: bytes, line: topics.Topic) -> str:
     for error in _validator(line.pattern).iter_errors(value):
         return f"{topic}: {error.json_path}: {error.message}"
     known = json.loads(msgspec.json.encode(topics.decode(topic, body)))
+    if value.get("event") in topics.EVENTS:
+        kind = topics.EVENTS[value["event"]]
+        if value["data"] != json.loads(msgspec.json.encode(msgspec.convert(value["data"], kind))):
+            return f"{topic}: a field that {kind.__name__} does not know, in {body[:500]!r}"
     return "" if known == value else f"{topic}: a field that the contract does not know, in {body[:500]!r}"
 
 

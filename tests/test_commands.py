@@ -31,6 +31,7 @@ from agent.commands import (
     Operation,
     Pictures,
     Rebirth,
+    Relearn,
     Restart,
     Snapshots,
     Tail,
@@ -43,7 +44,7 @@ from agent.commands.budget import Budget
 from agent.commands.desk import MOST_SPREAD
 from agent.commands.diag import MOST_BYTES
 from agent.commands.ledger import FILE_NAME, MOST_ROWS
-from agent.errors import CameraError
+from agent.errors import AgentError, CameraError, ConfigError, StorageError, UnavailableError
 from agent.publish import translate
 from agent.records import Answer, Command, Detections, Frame, FrameResult, Labels, StageTimes
 from tests.publish_fakes import Clock
@@ -77,6 +78,7 @@ class Desk:
         self.births: list[float] = []
         self.levels: list[str] = []
         self.ended: list[str] = []
+        self.fault: AgentError | None = None
         self.is_throttled: bool | None = None
         self.errands = SameThread(self.clock)
         self.ledger = Ledger(folder, self.clock.wall, self.clock)
@@ -88,6 +90,7 @@ class Desk:
             "rebirth": Rebirth(lambda: self.births.append(self.clock.now_s), self.clock),
             "diag": Diag({"board": lambda: {"cores": 4}}, self.tail),
             "restart": Restart(lambda: self.ended.append("ended"), lambda: self.ledger.is_lasting),
+            "relearn": Relearn(self.relearn),
             "bench": self.benching,
             "bench-result": BenchResults(folder),
             "loglevel": LogLevels("info", self.levels.append, self.errands, self.clock),
@@ -101,6 +104,11 @@ class Desk:
             clock=self.clock,
             wall=self.clock.wall,
         )
+
+    def relearn(self) -> str:
+        if self.fault is not None:
+            raise self.fault
+        return "learns"
 
     def progress(self, answer: Answer) -> None:
         self.commands.progress(answer)
@@ -841,3 +849,23 @@ def test_a_budget_that_was_not_used_does_not_pile_up() -> None:
     assert [budget.take() for _ in range(5)] == [True, True, True, False, False]
     clock.now_s += 10.0
     assert [budget.take(), budget.take()] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "code"),
+    [
+        (None, "succeeded", "ok"),
+        (ConfigError("no"), "rejected", "off"),
+        (UnavailableError("no"), "rejected", "corrected"),
+        (StorageError("no"), "failed", "disk"),
+    ],
+)
+def test_relearn_says_what_became_of_it(fault: AgentError | None, status: str, code: str) -> None:
+    desk = Desk()
+    desk.fault = fault
+    answer = desk.ask("relearn")
+    assert (answer.status, answer.code, answer.message) == (status, code, "no" if fault else "learns")
+    assert desk.ask("relearn", "2", {"light": True}).code == "bad-args"
+    desk.ask_all("relearn", "3", 60.0)
+    desk.errands.turn(1e9)
+    assert desk.said[-1].code == "not-to-all"

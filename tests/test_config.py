@@ -296,7 +296,7 @@ def mended(raw: dict[str, Any]) -> dict[str, Any]:
         mqtt[name] = "x"
     mqtt["username"] = "x"
     raw.setdefault("parity", {}).pop("every_s", None)
-    mqtt["host"] = mqtt.get("host", "").replace("/", "")
+    mqtt["host"] = re.sub(r"[/:\[]", "", mqtt.get("host", ""))
     for number, zone in enumerate(raw.get("zones", [])):
         zone["name"] += str(number)
     counted = [zone["name"] for zone in raw.get("zones", []) if zone.get("mode", "include") in {"include", "count"}]

@@ -247,3 +247,38 @@ def test_small_changes_are_no_news_and_large_ones_are() -> None:
     assert not is_news(before, Pace("paced", 0.11, 0.8 * (1 - TOLD_PART / 2)))
     assert is_news(before, Pace("paced", 0.2, 0.8 * (1 - 1.5 * TOLD_PART)))
     assert is_news(before, Pace("slowest", 0.1, 0.8))
+
+
+def test_other_settings_are_in_force_with_the_next_reading_and_a_pace_goes_on() -> None:
+    governor = Governor(ACT)
+    share = feed(governor, 84.0, seconds=120).share
+    assert share < 0.9
+    governor.reconfigure(ACT)
+    assert governor.pace.why != "other settings", "the same again changes nothing"
+    governor.reconfigure(GovernorConfig(mode="act", lowest_share=0.95))
+    assert (governor.pace.state, governor.pace.share, governor.pace.why) == ("paced", 0.95, "other settings")
+    assert feed(governor, 84.0, seconds=300, from_s=120).share == 0.95
+    governor.reconfigure(GovernorConfig(mode="act", lowest_share=1.0))
+    assert (governor.pace.state, governor.pace.interval_s) == ("free", 0.0)
+
+
+def test_another_target_is_held_from_the_next_reading_on() -> None:
+    governor = Governor(ACT)
+    assert feed(governor, 65.0, seconds=60).state == "free"
+    governor.reconfigure(GovernorConfig(mode="act", target_celsius=60.0))
+    assert governor.target_celsius == 60.0
+    assert feed(governor, 65.0, seconds=60, from_s=60).state == "paced"
+    governor.reconfigure(ACT)
+    assert governor.target_celsius == 79.0, "the board's own again"
+    assert feed(governor, 65.0, seconds=600, from_s=120).state == "free"
+
+
+@pytest.mark.parametrize("mode", ["off", "advise"])
+def test_who_does_not_act_any_more_sets_all_frames_free(mode: str) -> None:
+    governor = Governor(ACT)
+    feed(governor, 84.0)
+    governor.reconfigure(GovernorConfig(mode=mode))  # type: ignore[arg-type]
+    assert governor.pace == Pace()
+    assert not feed(governor, 84.0, from_s=60).is_acted
+    governor.reconfigure(ACT)
+    assert governor.pace == Pace(is_acted=True), "advice was not followed: acting begins anew"

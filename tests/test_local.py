@@ -463,6 +463,7 @@ def remote(folder: Path | None, host: str) -> Remote:
         overlay=Overlay(config, None),
         clock=clock,
         wall=clock.wall,
+        relearn=str,
     )
 
 

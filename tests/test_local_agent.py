@@ -70,6 +70,8 @@ def test_a_running_agent_answers_and_a_dead_ones_place_is_taken(settings: Path, 
         assert json_lines(done.stdout)[-1]["status"] == "succeeded"
         wrong = edge_agent("ask", "loglevel", "level=loud", "--config", settings)
         assert (wrong.returncode, json_lines(wrong.stdout)[-1]["code"]) == (2, "bad-args")
+        nothing = edge_agent("ask", "relearn", "--config", settings)
+        assert (nothing.returncode, json_lines(nothing.stdout)[-1]["code"]) == (78, "off")
         picture = tmp_path / "now.jpg"
         assert edge_agent("ask", "snapshot", "--save", picture, "--config", settings).returncode == 0
         assert picture.read_bytes()[:2] == b"\xff\xd8"

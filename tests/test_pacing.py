@@ -95,3 +95,18 @@ def test_the_card_tells_the_pace_and_says_nothing_while_there_is_none() -> None:
     assert told["pace_reason"] == pace.why
     free = msgspec.to_builtins(translate.health(stamp(), card(1.0, 60.0), QUEUE, TOTALS))
     assert not [name for name in free if name.startswith("pace")]
+
+
+def test_other_settings_are_taken_with_the_next_reading_and_what_was_held_back_is_let_go() -> None:
+    camera, broker, pacing = run("act", [82.0] * 6)
+    held_s = camera.interval_s
+    pacing.reconfigure(GovernorConfig(mode="off"))
+    assert camera.interval_s == held_s, "on the thread of the readings, not on whoever's called"
+    pacing.take(card(31.0, 82.0))
+    assert camera.interval_s == 0.0
+    assert [data["state"] for _, data in broker.events] == ["paced", "free"]
+    pacing.reconfigure(GovernorConfig(mode="off"))
+    pacing.reconfigure(GovernorConfig(mode="act"))
+    for tick in range(6):
+        pacing.take(card(40.0 + 5.0 * tick, 84.0))
+    assert camera.interval_s == pacing.pace.interval_s > 0.0, "the newest word counts"

@@ -19,7 +19,7 @@ from agent.parity.canary import ask_once, plan_second
 from agent.parity.pictures import Pictures
 from agent.publish import decode, translate
 from agent.publish.stamp import Stamper
-from agent.records import Detections, Frame, FrameResult, Labels, Pixels, StageTimes
+from agent.records import Correction, Detections, Frame, FrameResult, Labels, Pixels, StageTimes
 from tests.cases import edge_agent
 from tests.delegates import Delegates
 from tests.measure_trees import Ticking
@@ -194,6 +194,20 @@ class TestRealChild:
         found, labels = ask_once(plan_second(config), pixels, 30.0)
         assert len(found) > 0
         assert "washer" in labels.names.values()
+
+    def test_sees_the_light_corrected_as_the_model_in_service_does(self) -> None:
+        config = override(Config(), {"model.bundle": "demo:", "camera.uri": "demo:?noise=0.5", "parity.every_s": 300})
+        pixels = next(iter(Pictures(config, 1)))
+        found, labels = ask_once(plan_second(config), pixels, 30.0)
+        dark, told = (pixels * 0.1).astype(np.uint8), []
+        for correction in (Correction(gain=10.0), None):
+            heard = Heard()
+            bird = make_canary(config, labels, heard, Ticking(), lambda now=correction: now)  # type: ignore[misc]
+            assert bird is not None
+            bird.look(dark, found)
+            told.append(heard.events[-1])
+        assert told[0]["missed"] < told[0]["pairs"]
+        assert told[1]["missed"] > told[1]["pairs"]
 
     def test_takes_another_model_with_the_labels_and_thresholds_in_service(self, tmp_path: Path) -> None:
         config = override(Config(), {"model.bundle": "demo:", "model.score_threshold": 0.31})

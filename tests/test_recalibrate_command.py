@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
-import msgspec
 import numpy as np
 import pytest
 
 from agent import config as settings
 from agent.camera.rendered import CONDITIONS
 from agent.config import Config, RuntimeConfig
-from agent.errors import ModelError, StorageError, UnavailableError
-from agent.model import apply, groups, make, mapped, scale_for
-from agent.model.net import Net
+from agent.model import apply, mapped
 from agent.pipeline import load_model
 from agent.recalibrate import overlay
 from agent.recalibrate.application import recalibrate
-from agent.recalibrate.overlay import Overlay
 from tests.cases import edge_agent
 from tests.models import demo_file
 from tests.test_recalibrate_probe import shrunk
 from tools.demo_model.scenes import still
+
+CHECKS = (
+    np.kron(np.indices((6, 8)).sum(axis=0) % 2 * 60 + 90, np.ones((16, 16)))[:, :, None].repeat(3, 2).astype(np.uint8)
+)
 
 
 @pytest.fixture(scope="module")
@@ -72,11 +68,13 @@ def test_a_bad_model_is_repaired_and_the_repair_taken_back(folder: Path, state: 
     page = tmp_path / "report.html"
     result = repair(folder, "--report", page)
     assert result.returncode == 0, result.stderr
-    assert "recalibrate: agreement with the float reference" in result.stdout
+    assert "recalibrate: helps: " in result.stdout
+    assert "correct: not-tried: no reference: give --reference" in result.stdout
+    assert "camera: sound: 16 of 16 pictures show something" in result.stdout
     assert "in force at the next start" in result.stdout
     records = list((state / overlay.FOLDER).glob("*.json"))
     assert len(records) == 1
-    assert records[0].stat().st_size <= 1024
+    assert len(json.dumps(json.loads(records[0].read_text())["ranges"]["patch"])) <= 1024
     assert (folder / "model.tflite").read_bytes() == base, "the received file is never changed"
     assert found(folder) < before - 20, "dozens of false boxes are gone"
     html = page.read_text()
@@ -107,7 +105,10 @@ def test_a_dry_run_changes_nothing(folder: Path, state: Path) -> None:
     result = repair(folder, "--dry-run", "--float", folder / "float.tflite", "--json")
     told = json.loads(result.stdout)
     assert (told["verdict"], told["done"]) == ("recalibrate", "dry run: nothing was changed")
-    assert {row["name"]: row["gain"] for row in told["table"]}["agreement"]["low"] > 0.3
+    rungs = {rung["name"]: rung for rung in told["rungs"]}
+    assert [rung["verdict"] for rung in told["rungs"]] == ["sound", "not-tried", "helps"]
+    assert {row["name"]: row["gain"] for row in rungs["recalibrate"]["rows"]}["agreement"]["low"] > 0.3
+    assert told["overlay"]["ranges"]["frames"] == 8
     assert not list((state / overlay.FOLDER).glob("*.json"))
 
 
@@ -117,9 +118,11 @@ def test_a_dry_run_changes_nothing(folder: Path, state: Path) -> None:
     ("picture", "words"),
     [
         (None, "no pictures in this folder"),
-        (b"no picture", "0 of 16 pictures can be used; the first: "),
-        (np.zeros((48, 64, 3), np.uint8), "is black"),
-        (np.full((48, 64, 3), 90, np.uint8), "nothing is found on any of 8, not even by the float model"),
+        (b"no picture", "0 of 16 pictures show something; the first that does not: "),
+        (np.zeros((48, 64, 3), np.uint8), "is black; no software repairs that: look at the camera"),
+        (np.full((48, 64, 3), 90, np.uint8), "shows one colour"),
+        (np.zeros((20, 20, 3), np.uint8), "is no frame of three channels"),
+        (CHECKS, "nothing is found on any of 8, not even by the float model"),
     ],
 )
 def test_pictures_of_no_use_are_refused_with_the_reason(
@@ -161,120 +164,33 @@ def test_a_report_that_cannot_be_written_changes_nothing(folder: Path, state: Pa
     assert not list((state / overlay.FOLDER).glob("*.json"))
 
 
-def record(data: bytes, factor: float = 1.5) -> tuple[Overlay, bytes]:
-    found = groups(Net(memoryview(data)))
-    scales = [
-        None if group.frozen else scale_for(-factor * 128 * group.scale, factor * 127 * group.scale, group.dtype)
-        for group in found
-    ]
-    patch, made = make(memoryview(data), scales)
-    return Overlay(patch=patch, agreement=0.97, gain=(0.1, 0.05, 0.2), frames=20), made
-
-
-def test_what_is_written_is_read_and_the_patched_file_is_the_proven_one(tmp_path: Path) -> None:
-    base = tmp_path / "base.tflite"
-    base.write_bytes(demo_file())
-    said, made = record(demo_file())
-    overlay.write(tmp_path, said)
-    assert overlay.read(tmp_path, said.patch.base_sha256) == said
-    path = overlay.patched(tmp_path, base, said.patch.base_sha256)
-    assert path is not None
-    assert path.read_bytes() == made
-    path.write_bytes(b"rotten")
-    assert overlay.patched(tmp_path, base, said.patch.base_sha256) == path
-    assert path.read_bytes() == made, "a damaged copy is made anew"
-
-
-def test_another_base_has_no_overlay(tmp_path: Path) -> None:
-    said, _ = record(demo_file())
-    overlay.write(tmp_path, said)
-    assert overlay.read(tmp_path, "0" * 64) is None
-
-
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff" * 99, b"[" * 5000, b"{}", b"x" * 200_000])
-def test_a_damaged_record_costs_the_patch_and_nothing_else(
-    tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
-) -> None:
-    base = tmp_path / "base.tflite"
-    base.write_bytes(demo_file())
-    said, _ = record(demo_file())
-    overlay.write(tmp_path, said).write_bytes(content)
-    with pytest.raises(ModelError, match=r"is damaged.*--undo"):
-        overlay.read(tmp_path, said.patch.base_sha256)
-    assert overlay.patched(tmp_path, base, said.patch.base_sha256) is None
-    assert "is not used" in caplog.text
-
-
-def test_a_record_that_makes_another_file_is_not_used(tmp_path: Path) -> None:
-    base = tmp_path / "base.tflite"
-    base.write_bytes(demo_file())
-    said, _ = record(demo_file())
-    wrong = msgspec.structs.replace(said, patch=msgspec.structs.replace(said.patch, result_sha256="0" * 64))
-    overlay.write(tmp_path, wrong)
-    assert overlay.patched(tmp_path, base, said.patch.base_sha256) is None
-
-
-def test_two_recalibrations_at_once_are_refused(tmp_path: Path) -> None:
-    with overlay.alone(tmp_path), pytest.raises(UnavailableError, match="another recalibration is at work"):  # noqa: SIM117
-        with overlay.alone(tmp_path):
-            pass
-    with overlay.alone(tmp_path):
-        pass
-
-
-def test_a_full_or_forbidden_disk_leaves_what_was(tmp_path: Path) -> None:
-    said, _ = record(demo_file())
-    overlay.write(tmp_path, said)
-    other, _ = record(demo_file(), 2.0)
-    target = tmp_path / overlay.FOLDER / f".{said.patch.base_sha256}.json.{os.getpid()}"
-    target.mkdir()  # the fresh file cannot be made
-    with pytest.raises(StorageError, match="cannot be written"):
-        overlay.write(tmp_path, other)
-    assert overlay.read(tmp_path, said.patch.base_sha256) == said
-
-
-KILLED = """
-import sys
-from pathlib import Path
-import msgspec
-from agent.pipeline import load_model
-from agent.recalibrate import overlay
-from agent.recalibrate.application import recalibrate
-state = Path(sys.argv[1])
-records = [msgspec.json.decode(Path(name).read_bytes(), type=overlay.Overlay) for name in sys.argv[2:]]
-print("ready", flush=True)
-while True:
-    for record in records:
-        overlay.write(state, record)
-"""
-
-
-def test_a_kill_between_write_and_switch_leaves_the_old_or_the_new(tmp_path: Path) -> None:
-    both = [record(demo_file(), factor)[0] for factor in (1.5, 2.0)]
-    names = []
-    for number, said in enumerate(both):
-        names.append(tmp_path / f"{number}.json")
-        names[-1].write_bytes(msgspec.json.encode(said))
-    for cycle in range(10):
-        child = subprocess.Popen(
-            [sys.executable, "-c", KILLED, str(tmp_path), *map(str, names)], stdout=subprocess.PIPE, env=os.environ
-        )
-        assert child.stdout is not None
-        child.stdout.readline()
-        time.sleep(0.003 * cycle)
-        child.send_signal(signal.SIGKILL)
-        child.wait()
-        child.stdout.close()
-        assert overlay.read(tmp_path, both[0].patch.base_sha256) in [*both, None]
-    assert overlay.read(tmp_path, both[0].patch.base_sha256) in both
-
-
-def test_only_the_patched_file_in_use_is_kept(tmp_path: Path) -> None:
-    base = tmp_path / "base.tflite"
-    base.write_bytes(demo_file())
-    for factor in (1.5, 2.0):
-        said, _ = record(demo_file(), factor)
-        overlay.write(tmp_path, said)
-        overlay.patched(tmp_path, base, said.patch.base_sha256)
-    assert len(list((tmp_path / overlay.FOLDER).glob("*.tflite"))) == 1
-    assert mapped(base)
+@pytest.mark.slow
+def test_the_light_is_corrected_first_and_then_the_ranges(folder: Path, state: Path, tmp_path: Path) -> None:
+    dark, good = tmp_path / "dark", tmp_path / "good"
+    for place, seed, share, count in ((dark, 61, 0.22, 20), (good, 67, 1.0, 16)):
+        place.mkdir()
+        for number, (pixels, _) in enumerate(still(seed, count, CONDITIONS["day"])):
+            cv2.imwrite(str(place / f"{number:03d}.png"), np.rint(pixels * share).astype(np.uint8))
+    page = tmp_path / "report.html"
+    named = ("--model", folder / "model.tflite", "--labels", folder / "labels.txt")
+    result = edge_agent("recalibrate", dark, *named, "--reference", good, "--report", page)
+    assert result.returncode == 0, result.stderr
+    assert "correct: helps: " in result.stdout
+    assert "recalibrate: helps: " in result.stdout
+    assert "corrected: gain " in result.stdout, "the ranges are measured on corrected frames"
+    assert page.read_text().count("data:image/jpeg;base64,") == 16
+    record = json.loads(next((state / overlay.FOLDER).glob("*.json")).read_text())
+    assert record["light"]["correction"]["gain"] == pytest.approx(1 / 0.22, rel=0.25)
+    assert record["light"]["gain"][1] > 0
+    checked = edge_agent("check", *named, "--camera", dark / "000.png")
+    assert "with a correction of the light of this board (" in checked.stdout
+    shown = edge_agent("model", "show", folder / "model.tflite")
+    assert "over it    a range patch of this board" in shown.stdout
+    assert "over it    a correction of the light of this board" in shown.stdout
+    alone = edge_agent("recalibrate", dark, *named, "--reference", good, "--rung", "correct", "--dry-run", "--json")
+    told = {rung["name"]: rung for rung in json.loads(alone.stdout)["rungs"]}
+    assert told["recalibrate"]["reason"] == "not asked for"
+    assert told["correct"]["verdict"] == "cannot-help", "the correction in force is judged, not the camera's light"
+    assert "--undo` takes it back" in result.stdout
+    assert "is taken away" in repair(folder, "--undo").stdout
+    assert not list((state / overlay.FOLDER).glob("*.json"))

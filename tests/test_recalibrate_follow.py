@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.recalibrate.follow import Change, Follower, Pace
+from agent.recalibrate.follow import Follower, Pace
 from agent.recalibrate.levels import LEVELS, Light
 from agent.recalibrate.light import Fit
 from agent.recalibrate.solve import Form, solve
-from agent.records import Correction
+from agent.records import Correction, LightChange
 
 RNG = np.random.default_rng(7)
 SCENE = np.sort(RNG.uniform(15, 200, (12, 3, LEVELS)), axis=2)
@@ -39,7 +39,9 @@ def follower(start: Correction | None = None, **pace: float) -> Follower:
     return Follower(REFERENCE, start, Pace(**pace), by_gain)  # type: ignore[arg-type]
 
 
-def walk(judge: Follower, lights: Iterable[float | None], begin_s: float = 0.0, noise: float = 0.3) -> list[Change]:
+def walk(
+    judge: Follower, lights: Iterable[float | None], begin_s: float = 0.0, noise: float = 0.3
+) -> list[LightChange]:
     """One look every five seconds; None is a frame that shows nothing new."""
     seen = [
         judge.see(begin_s + EVERY_S * number, None if light is None else frame(light, number, noise))
@@ -98,6 +100,23 @@ def test_light_that_stays_moves_nothing() -> None:
     assert walk(judge, [1.0] * minutes(20)) == []
     rng = np.random.default_rng(1)
     assert walk(judge, rng.uniform(0.97, 1.03, minutes(20)), begin_s=1e4) == [], "within the dead band"
+
+
+def test_nothing_is_fitted_while_the_picture_is_as_it_was() -> None:
+    fitted = []
+
+    def fitting(frames: Light, reference: Light, max_noise: float) -> Fit:
+        fitted.append(frames)
+        return by_gain(frames, reference, max_noise)
+
+    judge = Follower(REFERENCE, pace=Pace(step_per_min=1000.0), fitting=fitting)
+    walk(judge, [1.0] * minutes(20))
+    assert not fitted
+    walk(judge, [0.5] * minutes(5), begin_s=1e4)
+    assert judge.correction.gain == pytest.approx(2.0, rel=0.02)
+    many = len(fitted)
+    walk(judge, [0.5] * minutes(20), begin_s=2e4)
+    assert len(fitted) == many, "nor while the correction makes it so"
 
 
 @pytest.mark.parametrize("light", [0.3, 1.0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agent.recalibrate.operating import LEAST_EVIDENCE, Judged, judge, rate_interval, refit
@@ -54,6 +54,7 @@ def test_no_class_gets_more_false_positives_than_it_had(both: tuple[list[Judged]
             assert false_ones(both[1], number, old) > before, "it rises only where it must"
 
 
+@example([[(0, 0.8320165276527405, True)] * 5], 0.8320165547597306)
 @given(FRAMES, st.floats(0.1, 0.9))
 def test_a_model_that_answers_as_before_keeps_its_thresholds(
     items: list[list[tuple[int, float, bool]]], old: float
@@ -173,3 +174,17 @@ def test_frames_of_one_model_only_cannot_be_compared() -> None:
     for old, new in (([], []), ([frame([])], [])):
         with pytest.raises(ValueError, match="cannot be compared"):
             refit(old, new, {})
+
+
+def test_a_move_that_is_not_allowed_leaves_the_threshold_and_tells_the_rate_there() -> None:
+    old, new = ([frame([(0, score, True)] * 2)] * 10 for score in (0.4, 0.6))
+    asked: list[tuple[int, float, float]] = []
+
+    def never(*move: float) -> bool:
+        asked.append((int(move[0]), *move[1:]))
+        return False
+
+    found = refit(old, new, {}, default=0.5, may_move=never)[0]
+    assert (found.is_moved, found.old_rate, found.rate, found.evidence) == (False, 0.0, 2.0, 20)
+    assert [(number, before) for number, before, _ in asked] == [(0, 0.5)]
+    assert asked[0][2] == refit(old, new, {}, default=0.5)[0].threshold > 0.6

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from tools.compare import (
     table,
     values,
 )
+from tools.sides import refusals
 
 WINDOWS = 60
 BASE = make_run(Plan(warmup_s=0.0), lambda _: 0.01).go()
@@ -182,20 +184,75 @@ def edge_tools(*arguments: object) -> subprocess.CompletedProcess[str]:
     )
 
 
+def sides_of(one: Result, other: Result, *names: str) -> list[str]:
+    first, second = names or ("a.json", "b.json")
+    return [each.said for each in refusals((first, one), (second, other))]
+
+
+def test_each_reason_is_a_line_of_its_own_with_its_file() -> None:
+    plan = Plan(warmup_s=0.0)
+    good = make_run(plan, lambda _: 0.01).go()
+    hog = make_run(plan, lambda _: 0.01, lambda _: conditions(others_cores=1.0, stolen_share=0.5)).go()
+    few = msgspec.structs.replace(good, windows=good.windows[: LEAST_WINDOWS - 1])
+    assert sides_of(good, good) == []
+    said = sides_of(good, hog)
+    assert [line.partition(": ")[0] for line in said] == ["b.json", "b.json"]
+    assert said[0] == "b.json: not valid: other processes kept 1.00 cores busy; stop them"
+    offline = msgspec.structs.replace(good, plan=Plan(scenario="offline"))
+    assert sides_of(offline, good) == ["a.json and b.json: the scenario differs: Offline and SingleStream"]
+    assert [line[:7] for line in sides_of(hog, few)] == ["a.json:"] * 2 + ["b.json:"]
+    final = [each.is_final for each in refusals(("a", hog), ("b", few))]
+    assert final == [False, False, True], "too few windows cannot be compared, whoever asks"
+
+
 def test_the_command_refuses_what_is_not_to_be_believed_unless_told(tmp_path: Path) -> None:
     good = make_run(Plan(warmup_s=0.0), lambda _: 0.01).go()
-    hog = make_run(Plan(warmup_s=0.0), lambda _: 0.01, lambda _: conditions(others_cores=1.0)).go()
+    hog = make_run(Plan(warmup_s=0.0), lambda _: 0.02, lambda _: conditions(others_cores=1.0)).go()
     assert doubts(good, hog)
-    (tmp_path / "a.json").write_bytes(encode(good))
-    (tmp_path / "b.json").write_bytes(encode(hog))
-    (tmp_path / "c.json").write_bytes(b"{}")
-    refused = edge_tools("compare", tmp_path / "a.json", tmp_path / "b.json")
+    a, b, c = (tmp_path / name for name in ("a.json", "b.json", "c.json"))
+    a.write_bytes(encode(good))
+    b.write_bytes(encode(hog))
+    c.write_bytes(b"{}")
+    refused = edge_tools("compare", a, b)
     assert refused.returncode == 2
-    assert refused.stderr.count("\n") == 1
-    assert "B is not valid: other processes" in refused.stderr
-    done = edge_tools("compare", tmp_path / "a.json", tmp_path / "b.json", "--anyway")
+    assert refused.stdout == ""
+    assert refused.stderr.splitlines() == [
+        f"edge-tools: {b}: not valid: other processes kept 1.00 cores busy; stop them",
+        "edge-tools: not compared; --anyway compares them all the same",
+    ]
+    done = edge_tools("compare", a, b, "--anyway")
     assert done.returncode == 0, done.stderr
-    assert "mind: B is not valid" in done.stderr
-    assert "same" in done.stdout
-    assert edge_tools("compare", tmp_path / "a.json", tmp_path / "c.json").returncode == 74
-    assert edge_tools("compare", tmp_path / "a.json", tmp_path / "absent").returncode == 74
+    assert done.stderr == f"mind: {b}: not valid: other processes kept 1.00 cores busy; stop them\n"
+    assert "slower" in done.stdout
+    unreadable = edge_tools("compare", a, c)
+    assert unreadable.returncode == 74
+    assert unreadable.stderr.endswith(
+        "c.json: is no result of edge-agent bench (edge-agent-bench/1): 'created' is missing\n"
+    )
+    assert edge_tools("compare", a, tmp_path / "absent").returncode == 74
+
+
+def test_json_has_both_sides_and_every_refusal(tmp_path: Path) -> None:
+    good = make_run(Plan(warmup_s=0.0), lambda _: 0.01).go()
+    hog = make_run(Plan(warmup_s=0.0), lambda _: 0.02, lambda _: conditions(others_cores=1.0)).go()
+    few = msgspec.structs.replace(good, windows=good.windows[: LEAST_WINDOWS - 1], score=None)
+    a, b, c = (tmp_path / name for name in ("a.json", "b.json", "c.json"))
+    for path, result in ((a, good), (b, hog), (c, few)):
+        path.write_bytes(encode(result))
+    refused = edge_tools("compare", a, b, "--json")
+    assert refused.returncode == 2
+    told = json.loads(refused.stdout)
+    assert told["ratios"] == []
+    assert told["refusals"] == [
+        {"files": [str(b)], "reason": "not valid: other processes kept 1.00 cores busy; stop them"}
+    ]
+    assert (told["a"]["file"], told["a"]["valid"], told["b"]["valid"]) == (str(a), True, False)
+    assert (told["a"]["p50_s"], told["b"]["p99_s"]) == (pytest.approx(0.01), pytest.approx(0.02))
+    assert (told["a"]["runtime"]["num_threads"], told["b"]["scenario"], told["b"]["soak"]) == (1, "SingleStream", False)
+    done = json.loads(edge_tools("compare", a, b, "--json", "--anyway").stdout)
+    assert [each["word"] for each in done["ratios"]] == ["slower"] * 4
+    assert done["refusals"] == told["refusals"]
+    short = edge_tools("compare", a, c, "--json", "--anyway")
+    assert short.returncode == 2, "there is nothing that could be compared"
+    assert json.loads(short.stdout)["b"]["p50_s"] is None
+    assert short.stderr.splitlines()[-1] == "edge-tools: not compared"

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.bench import Plan, Result, encode
+from agent.bench import Plan, Result, encode, table
 from agent.bench.sweep import Row, measured
 from agent.bench.sweep import encode as encode_rows
 from tests.bench_fakes import conditions, make_run
@@ -168,3 +168,60 @@ def test_the_percentile_axis_ends(share: float) -> None:
     from tools.report import _nines
 
     assert 0.0 <= _nines(share) <= 3.0
+
+
+def heads(text: str) -> list[list[str]]:
+    return [re.findall(r"<th[^>]*>(.*?)</th>", row) for row in re.findall(r"<table[^>]*><tr>(.*?)</tr>", text)]
+
+
+def test_figures_come_first_and_every_column_of_them_has_its_unit() -> None:
+    plain = make_run(Plan(warmup_s=0.0), lambda _: 0.01).go()
+    overview, compared, stages, facts, *_ = heads(page([("a.json", plain), ("b.json", plain)]))
+    assert overview[:6] == ["result", "frames/s", "p50 ms", "p90 ms", "p99 ms", "max ms"]
+    assert compared == ["time", "change %", "95 % interval %", ""]
+    assert stages[:5] == ["stage", "p50 ms", "p90 ms", "p99 ms", "max ms"]
+    assert facts == ["", ""]
+
+
+def test_two_results_are_compared_under_a_heading_and_a_refusal_is_a_line() -> None:
+    plain, hog = (
+        make_run(Plan(warmup_s=0.0), lambda _: 0.01, lambda _: conditions(others_cores=cores)).go()  # noqa: B023
+        for cores in (0.0, 1.0)
+    )
+    text = page([("a.json", plain), ("b.json", plain)])
+    assert "<h2>Compared</h2><h3>b.json against a.json</h3>" in text
+    assert "Not compared" not in text
+    assert "Compared" not in page([("a.json", plain)])
+    doubted = page([("a.json", plain), ("b.json", hog)])
+    assert '<p class="bad">b.json: not valid: other processes kept 1.00 cores busy; stop them</p>' in doubted
+    assert "change %" in doubted, "it is said, and compared all the same"
+    few = msgspec.structs.replace(plain, windows=plain.windows[:3])
+    other = msgspec.structs.replace(plain, plan=Plan(scenario="offline"))
+    for one in (few, other):
+        refused = page([("a.json", plain), ("b.json", one)])
+        assert '<p class="note">Not compared.</p>' in refused
+        assert "change %" not in refused
+
+
+def test_every_chart_and_table_scrolls_by_itself() -> None:
+    text = page([("soak.json", soak())])
+    charts, tables = text.count("<svg"), text.count("<table")
+    assert charts == text.count('<div class="scroll"><svg') == 6
+    assert tables == text.count('<div class="scroll"><table') > 0
+
+
+def test_energy_is_told_with_whose_it_is() -> None:
+    plan = Plan(soak=True, warmup_s=0.0, minutes=2.0)
+    told = {
+        source: make_run(plan, lambda _: 0.125, lambda _: conditions(energy_joules=40.0, energy_source=source)).go()  # noqa: B023
+        for source in ("pmic", "powercap")
+    }
+    for source, words in (("pmic", "USB, HAT and fan are not in it"), ("powercap", "processor included")):
+        result = told[source]
+        assert result.energy_source == source
+        for text in (page([("a.json", result)]), table(result)):
+            assert "0.500 J a query, " in text
+            assert words in text
+    silent = make_run(plan, lambda _: 0.1).go()
+    assert silent.energy_source == ""
+    assert "J a query" not in page([("a.json", silent)])

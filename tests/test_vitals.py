@@ -340,3 +340,36 @@ def test_a_diary_that_may_not_be_read_is_said_and_forgotten(folder: Path, caplog
     with unprivileged():
         assert Diary(folder).former is None
     assert "cannot be read: Permission denied" in caplog.text
+
+
+def test_limits_can_be_changed_while_it_runs(root: Path) -> None:
+    life = Life(None, root, p99_limit_s=0.0)
+    vitals = life.vitals
+    for _ in range(3):
+        vitals.perf(window(0.5))
+    life.take()
+    assert life.broker.alarms == []
+    vitals.reconfigure(MeasureConfig(p99_limit_s=0.2, hung_s=2.0, growth_limit_bytes=7, growth_hold_s=9.0))
+    for _ in range(3):
+        vitals.perf(window(0.5))
+    life.take()
+    assert life.broker.alarms == [("latency", "p99 of the work on a frame is 0.500 s, above 0.2 s")]
+    assert (vitals._growth.limit_bytes_hour, vitals._growth.hold_s) == (7, 9.0)
+    vitals.reconfigure(MeasureConfig())
+    vitals.perf(window(0.5))
+    life.take()
+    assert life.broker.alarms[1:] == [("latency", None)]
+
+
+def test_a_shorter_patience_with_a_silent_model_holds_at_once(root: Path) -> None:
+    life = Life(None, root, hung_s=60.0)
+    life.vitals.camera("streaming", life.now_s)
+    life.vitals.answered(life.now_s)
+    life.vitals.idle(life.now_s)
+    life.go(10.0)
+    life.take()
+    assert life.broker.alarms == []
+    life.vitals.reconfigure(MeasureConfig(hung_s=5.0))
+    life.take()
+    assert [name for name, message in life.broker.alarms if message] == ["latency"]
+    assert "no answer for 5 s" in str(life.broker.alarms[0][1])

@@ -9,10 +9,12 @@ from typing import Annotated, Any
 import typer
 
 from agent import __version__
+from agent.cli.plain import PlainGroup
 from agent.errors import AgentError
 
 app = typer.Typer(
     name="edge-tools",
+    cls=PlainGroup,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -89,28 +91,27 @@ def compare(
 ) -> None:
     """Say whether one benchmark is slower than another, with 95 % intervals.
 
-    Results of different models, scenarios or frames are refused, and so are those that are not valid.
+    Results of different models, scenarios or frames are refused, and so are those that are not valid: one line for
+    each file and reason, exit code 2. What is no result, or cannot be read, ends with 74.
     """
-    import msgspec
-
     from agent import bench
     from tools import compare as intervals
+    from tools import sides
 
-    results = bench.read(one), bench.read(other)
-    against = intervals.differences(*results) + intervals.doubts(*results)
-    if against and not anyway:
-        raise UsageError(f"{'; '.join(against)}; --anyway compares them all the same")
-    try:
-        found = intervals.compare(*results)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
+    pair = (str(one), bench.read(one)), (str(other), bench.read(other))
+    refused = sides.refusals(*pair)
+    is_done = not any(each.is_final for each in refused) and (anyway or not refused)
+    found = intervals.compare(pair[0][1], pair[1][1]) if is_done else ()
+    for each in refused:
+        typer.echo(f"{'mind' if is_done else 'edge-tools'}: {each.said}", err=True)
     if as_json:
-        typer.echo(msgspec.json.encode({"against": against, "ratios": found}).decode())
-        return
-    for sentence in against:
-        typer.echo(f"mind: {sentence}", err=True)
-    typer.echo(intervals.table(found))
-    typer.echo(intervals.values(*results))
+        typer.echo(sides.encode(*pair, refused, found).decode())
+    elif is_done:
+        typer.echo(intervals.table(found))
+        typer.echo(intervals.values(pair[0][1], pair[1][1]))
+    if not is_done:
+        mend = "" if any(each.is_final for each in refused) else "; --anyway compares them all the same"
+        raise UsageError(f"not compared{mend}")
 
 
 @app.command()

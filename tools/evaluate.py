@@ -21,6 +21,7 @@ from agent.camera import read_picture
 from agent.config import Config
 from agent.errors import ModelError, StorageError, UnavailableError
 from agent.pipeline import Model
+from agent.wording import no_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +64,10 @@ def load_annotations(path: Path) -> dict[str, Any]:
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise StorageError(f"{path}: cannot be read as COCO annotations: {error}") from None
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise StorageError(f"{path}: is no COCO file: {no_json(error, dict)}") from None
     for key in ("images", "annotations", "categories"):
         if not isinstance(data, dict) or not isinstance(data.get(key), list):
             raise StorageError(f"{path}: is no COCO file: it has no list {key!r}")

@@ -165,7 +165,7 @@ def _bands(frame: Frame) -> str:
 
 def _figure(frame: Frame, drawn: str, legend: str) -> str:
     return (
-        f'<figure><figcaption>{escape(frame.title)}<span class="legend">{legend}</span></figcaption>'
-        f'<svg viewBox="0 0 {WIDTH} {frame.height}" role="img" aria-label="{escape(frame.title)}">{drawn}</svg>'
-        "</figure>"
+        f'<figure><figcaption><span>{escape(frame.title)}</span><span class="legend">{legend}</span></figcaption>'
+        f'<div class="scroll"><svg viewBox="0 0 {WIDTH} {frame.height}" role="img" aria-label="{escape(frame.title)}">'
+        f"{drawn}</svg></div></figure>"
     )

@@ -12,9 +12,9 @@ from itertools import pairwise
 from pathlib import Path
 
 from agent.bench import TITLES, Result, Window
-from agent.bench.table import soak_rates, soak_words
+from agent.bench.table import ENERGY, soak_rates, soak_words
 from agent.records import SketchBins, StageStats
-from tools import compare
+from tools import compare, sides
 from tools.plot import Frame, Line, bars, lines
 
 STYLE = (Path(__file__).parent / "report.css").read_text(encoding="utf-8")
@@ -40,7 +40,7 @@ def page(results: Sequence[Named]) -> str:
 
 
 def _overview(results: Sequence[Named]) -> str:
-    head = ("result", "scenario", "model", "board", "runtime", "frames/s", "p50", "p90", "p99", "max ms", "")
+    head = ("result", "frames/s", "p50 ms", "p90 ms", "p99 ms", "max ms", "", "scenario", "model", "board", "runtime")
     rows = []
     for name, result in results:
         score, env = result.score, result.environment
@@ -51,32 +51,28 @@ def _overview(results: Sequence[Named]) -> str:
         runtime = f"{env.runtime.backend} {env.runtime.version} x{env.runtime.num_threads} {env.runtime.delegate}"
         soak = " soak" if result.plan.soak else ""
         word = "valid" if result.valid else "not valid"
-        cells = (name, TITLES[result.plan.scenario] + soak, env.model.name, env.board.model, runtime, *figures, word)
-        rows.append(_row(cells, numbers=range(5, 10), style="" if result.valid else "bad"))
-    return _table(head, rows)
+        cells = (name, *figures, word, TITLES[result.plan.scenario] + soak, env.model.name, env.board.model, runtime)
+        rows.append(_row(cells, numbers=range(1, 6), style="" if result.valid else "bad"))
+    return _table(head, rows, numbers=range(1, 6), style="overview")
 
 
 def _comparisons(results: Sequence[Named]) -> str:
+    pairs = "".join(_compared(one, other) for one, other in pairwise(results))
+    return f"<h2>Compared</h2>{pairs}" if pairs else ""
+
+
+def _compared(one: Named, other: Named) -> str:
+    """One result against the one before it: its changes, or why there are none."""
+    refused = sides.refusals(one, other)
+    reasons = "".join(f'<p class="bad">{escape(each.said)}</p>' for each in refused)
+    title = f"<h3>{escape(other[0])} against {escape(one[0])}</h3>{reasons}"
+    if compare.differences(one[1], other[1]) or any(each.is_final for each in refused):
+        return f'{title}<p class="note">Not compared.</p>'
     rows = []
-    for (name, one), (other_name, other) in pairwise(results):
-        unlike = compare.differences(one, other)
-        if unlike:
-            rows.append(_row((f"{other_name} against {name}", f"not compared: {'; '.join(unlike)}", "", "", "")))
-            continue
-        against = compare.doubts(one, other)
-        try:
-            found = compare.compare(one, other)
-        except ValueError as error:
-            rows.append(_row((f"{other_name} against {name}", str(error), "", "", "")))
-            continue
-        for each in found:
-            span = f"{(each.low - 1) * 100:+.1f} to {(each.high - 1) * 100:+.1f} %"
-            word = f"{each.word}{' (mind: ' + '; '.join(against) + ')' if against else ''}"
-            cells = (f"{other_name} against {name}", each.metric, f"{(each.ratio - 1) * 100:+.1f} %", span, word)
-            rows.append(_row(cells, numbers=(2, 3)))
-    if not rows:
-        return ""
-    return "<h2>Compared</h2>" + _table(("", "time", "change", "95 % interval", ""), rows)
+    for each in compare.compare(one[1], other[1]):
+        span = f"{(each.low - 1) * 100:+.1f} to {(each.high - 1) * 100:+.1f}"
+        rows.append(_row((each.metric, f"{(each.ratio - 1) * 100:+.1f}", span, each.word), numbers=(1, 2)))
+    return title + _table(("time", "change %", "95 % interval %", ""), rows, numbers=(1, 2))
 
 
 def _section(name: str, result: Result) -> str:
@@ -105,7 +101,10 @@ def _soak(result: Result) -> str:
     soak = result.soak
     if soak is None:
         return ""
-    return f"<p>{escape(soak_words(result, soak))}; {escape(soak_rates(result, soak))}.</p>"
+    said = f"{soak_words(result, soak)}; {soak_rates(result, soak)}"
+    if soak.energy_per_query_joules is not None:
+        said += f"; {soak.energy_per_query_joules:.3f} J a query, {ENERGY[result.energy_source]}"
+    return f"<p>{escape(said)}.</p>"
 
 
 def _over_time(result: Result) -> str:
@@ -204,7 +203,9 @@ def _stages(stages: dict[str, StageStats]) -> str:
         rows.append(f"<tr><td>{name}</td>{figures}<td class=wide>{bar}</td></tr>")
     if not rows:
         return ""
-    return "<h3>Stages, ms</h3>" + _table(("stage", "p50", "p90", "p99", "max", "p50 and, behind it, p99"), rows)
+    return "<h3>Stages</h3>" + _table(
+        ("stage", "p50 ms", "p90 ms", "p99 ms", "max ms", "p50 and, behind it, p99"), rows, numbers=range(1, 5)
+    )
 
 
 def _edges(bins: SketchBins) -> list[tuple[float, float, int]]:
@@ -227,9 +228,10 @@ def _middle(window: Window) -> float:
     return window.started_s + window.duration_s / 2
 
 
-def _table(head: Sequence[str], rows: Sequence[str]) -> str:
-    cells = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-    return f'<div class="scroll"><table><tr>{cells}</tr>{"".join(rows)}</table></div>'
+def _table(head: Sequence[str], rows: Sequence[str], numbers: Sequence[int] = (), style: str = "") -> str:
+    marks = (' class="num"' if place in numbers else "" for place in range(len(head)))
+    cells = "".join(f"<th{mark}>{escape(cell)}</th>" for mark, cell in zip(marks, head, strict=True))
+    return f'<div class="scroll"><table class="{style}"><tr>{cells}</tr>{"".join(rows)}</table></div>'
 
 
 def _row(cells: Sequence[str], numbers: Sequence[int] = (), style: str = "") -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.measure import EnergyMeter, Load, Sensors, read_load
+from agent.measure import EnergyMeter, EnergySource, Load, RailMeter, Sensors, read_load
 from agent.records import BoardReading
 
 
@@ -18,7 +18,7 @@ class Conditions:
         reading: the slow sensors at its end.
         others_cores, own_cores: cores kept busy, on average.
         waited_share, stolen_share: by the stretch's length.
-        energy_joules: of the processor package.
+        energy_joules: used over it, by what ``energy_source`` names; None: the board does not tell.
     """
 
     reading: BoardReading
@@ -27,6 +27,7 @@ class Conditions:
     waited_share: float | None = None
     stolen_share: float | None = None
     energy_joules: float | None = None
+    energy_source: EnergySource = ""
 
 
 class Observer:
@@ -47,12 +48,13 @@ class Observer:
         load: Callable[[Path], Load] = read_load,
     ) -> None:
         self._sensors, self._root, self._clock, self._load = sensors, root, clock, load
-        self._energy = EnergyMeter(root)
+        watts = sensors.watts()
+        self._energy = EnergyMeter(root) if watts is None else RailMeter(watts, clock)
         self.begin()
 
     def begin(self) -> None:
         """A stretch begins."""
-        self._energy.joules()
+        self._energy.begin()
         self._before = self._load(self._root)
         self._begun_s = self._clock()
 
@@ -74,7 +76,12 @@ class Observer:
             waited_share=_share(now.waited_s, before.waited_s, lasted_s),
             stolen_share=_share(now.stolen_s, before.stolen_s, lasted_s),
             energy_joules=joules,
+            energy_source="" if joules is None else self._energy.source,
         )
+
+    def close(self) -> None:
+        """No stretch follows."""
+        self._energy.close()
 
 
 def _difference(now: float | None, before: float | None) -> float | None:

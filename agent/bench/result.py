@@ -12,7 +12,9 @@ import msgspec
 
 from agent.bench.plan import Plan, Rules
 from agent.errors import StorageError
+from agent.measure import EnergySource
 from agent.records import BoardInfo, RuntimeInfo, StageStats
+from agent.wording import no_json
 
 FORMAT = "edge-agent-bench/1"
 
@@ -41,7 +43,7 @@ class Window(Record, frozen=True, kw_only=True):
         own_cores: cores that this process kept busy.
         waited_share: time that this process's threads stood in the run queue, by the window's length.
         stolen_share: time that the host took from this virtual machine, by the window's length.
-        energy_joules: used by the processor package, everything on it included.
+        energy_joules: used in it, by what the result's ``energy_source`` names.
         rss_bytes: resident memory of this process.
         disturbed: what kept the window from being a fair one.
     """
@@ -186,6 +188,9 @@ class Result(Record, frozen=True, kw_only=True):
         invalid_because: why not, one sentence each.
         findings: what the run shows and no fault of it, as a throttling board in a soak.
         not_checked: what this board does not tell, so that nobody knows whether it disturbed the run.
+        energy_source: who told joules: ``powercap``, the processor packages, everything on them included; ``pmic``, all
+            outputs of a Raspberry Pi 5's power chip, without what it loses itself and what leaves the board at 5 V
+            (USB, HAT, fan); empty: nobody.
         op_profile: time of each operation; null where the runtime does not tell it to Python.
         stages: each stage over the whole run, with its sketch.
     """
@@ -201,6 +206,7 @@ class Result(Record, frozen=True, kw_only=True):
     rules: Rules
     environment: Environment
     start: Start | None = None
+    energy_source: EnergySource = ""
     op_profile: dict[str, float] | None = None
     score: Score | None = None
     soak: Soak | None = None
@@ -221,8 +227,8 @@ def decode(data: bytes, origin: str) -> Result:
     """
     try:
         return msgspec.json.decode(data, type=Result)
-    except (msgspec.MsgspecError, ValueError, TypeError) as error:
-        raise StorageError(f"{origin}: is no result of edge-agent bench ({FORMAT}): {error}") from None
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
+        raise StorageError(f"{origin}: is no result of edge-agent bench ({FORMAT}): {no_json(error, Result)}") from None
 
 
 def schema() -> dict[str, Any]:

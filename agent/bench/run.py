@@ -19,6 +19,7 @@ from agent.bench.result import Environment, Result, Score, Soak, Start, Window
 from agent.bench.scenarios import Query, Scenario
 from agent.bench.tally import Tally, percentiles
 from agent.errors import AgentError, CameraError
+from agent.measure import EnergySource
 
 Ended = Literal["done", "steady", "stopped", "end of file", "running"]
 
@@ -95,6 +96,7 @@ class Run:
         self._windows: list[Window] = []
         self._measured_s = 0.0
         self._first_bits: int | None = None
+        self._energy_source: EnergySource = ""
         self._still = 0
 
     def go(self) -> Result:
@@ -105,6 +107,12 @@ class Run:
             CameraError: the camera went silent.
             AgentError: the monotonic clock stands still.
         """
+        try:
+            return self.result(self._measure())
+        finally:
+            self._observer.close()
+
+    def _measure(self) -> Ended:
         self._warm_up()
         self._first_bits = self._observer.end().reading.thermal.throttle_bits
         begun_s = self._clock()
@@ -114,7 +122,7 @@ class Run:
             ended = self._early_end() or self._regular_end(self._clock() - begun_s)
             self._told.progress(self._progress(self._clock() - begun_s))
             self._told.partial(lambda: self.result("running"))
-        return self.result(ended)
+        return ended
 
     def result(self, ended: Ended) -> Result:
         """The result as of now."""
@@ -132,6 +140,7 @@ class Run:
             rules=self._rules,
             score=self._score() if windows else None,
             soak=_soak(windows, settled=ended == "steady") if windows and self._plan.soak else None,
+            energy_source=self._energy_source,
             stages=self._tally.stages(),
             windows=windows,
             **self._facts,  # type: ignore[arg-type]
@@ -172,6 +181,7 @@ class Run:
         window = self._tally.window(started_s, duration_s, seen, self._scenario.dropped_total())
         self._windows.append(msgspec.structs.replace(window, disturbed=validity.disturbed(window)))
         self._measured_s += duration_s
+        self._energy_source = seen.energy_source or self._energy_source
 
     def _step(self) -> Query | None:
         before_s = self._clock()

@@ -218,7 +218,7 @@ def measured(data: bytes) -> list[tuple[str, Result]] | None:
     """Every row of a kept sweep that has a result, with its settings in words; None: it is no sweep."""
     try:
         found = msgspec.json.decode(data, type=Sweep)
-    except (msgspec.MsgspecError, ValueError, TypeError):
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):
         return None
     return [(_said(row), row.result) for row in found.rows if row.result is not None] if found.rows else None
 

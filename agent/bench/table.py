@@ -5,7 +5,15 @@ from __future__ import annotations
 from agent.bench.plan import TITLES
 from agent.bench.result import Result, Score, Soak
 from agent.bench.run import FIRST_MINUTE_S
+from agent.measure import EnergySource
 from agent.records import StageStats
+
+ENERGY: dict[EnergySource, str] = {
+    "": "everything on the processor included",
+    "powercap": "everything on the processor included",
+    "pmic": "all outputs of the power chip; its own losses, USB, HAT and fan are not in it",
+}
+"""What stands behind joules; a result that does not name their source is of a time when there was one only."""
 
 _STAGES = ("age", "preprocess", "invoke", "postprocess", "total")
 
@@ -79,7 +87,7 @@ def _soak(result: Result, soak: Soak) -> list[str]:
     figures = f"p50 {_ms(soak.steady_p50_s)} ms, p99 {_ms(soak.steady_p99_s)} ms"
     lines = [f"{soak_words(result, soak)}{heat}", f"{soak_rates(result, soak)}, {figures} of a query there"]
     if soak.energy_per_query_joules is not None:
-        lines.append(f"{soak.energy_per_query_joules:.3f} J a query, everything on the processor included")
+        lines.append(f"{soak.energy_per_query_joules:.3f} J a query, {ENERGY[result.energy_source]}")
     lines += ["", f"{'at s':>7}{'fps':>9}{'p50':>9}{'p90':>9}{'p99':>9}{'max':>9}{'C':>7}{'MHz':>7}  disturbed by"]
     step = max(1, len(result.windows) // 20)
     for window in result.windows[::step]:

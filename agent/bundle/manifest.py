@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from agent.errors import ModelError
 from agent.records import Heads
+from agent.wording import no_json
 
 FORMAT = 1
 """Version of this layout; a reader refuses a larger one."""
@@ -111,8 +112,8 @@ def decode(data: bytes) -> Manifest:
     """
     try:
         manifest = msgspec.json.decode(data, type=Manifest)
-    except msgspec.DecodeError as error:
-        raise ModelError(f"{NAME}: {str(error).replace('`', '')}") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ModelError(f"{NAME}: {no_json(error, Manifest)}") from None
     if manifest.format > FORMAT:
         raise ModelError(f"{NAME}: format {manifest.format} is newer than this agent's {FORMAT}; update the agent")
     if MODEL not in manifest.files:

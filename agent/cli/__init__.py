@@ -16,6 +16,7 @@ Every error becomes one line on stderr and the exit code of :mod:`agent.errors`;
     broker     topics, mqtt purge
     model      model show, model diff; model_text lays their pages out
     options    what several of them share
+    plain      wrong values of options in plain words
 """
 
 from agent.cli.entry import app, main

@@ -13,10 +13,12 @@ import typer
 
 from agent import __version__
 from agent.cli import benching, broker, health, local, model, parity, repair, running, settings
+from agent.cli.plain import PlainGroup
 from agent.errors import AgentError
 
 app = typer.Typer(
     name="edge-agent",
+    cls=PlainGroup,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -74,14 +74,14 @@ def _prover(settings: Config) -> Callable[[], Tried]:
     """Tries the model that is named, else the embedded one: a delegate alone can be tried as well."""
 
     def prove() -> Tried:
-        from agent.board import placed_model
+        from agent.board import deployed_model
         from agent.config import override
         from agent.doctor import Tried
         from agent.infer import choose_backend, prove
         from agent.pipeline import plan_model
 
         has_model = settings.model.path or settings.model.bundle
-        placed = placed_model(settings if has_model else override(settings, {"model.bundle": "demo:"}))
+        placed = deployed_model(settings if has_model else override(settings, {"model.bundle": "demo:"}))
         backend = choose_backend(settings.runtime.backend)
         plan = plan_model(placed.config, name=placed.name, version=placed.version)
         proof = prove(plan.path, plan.card, placed.config.runtime)

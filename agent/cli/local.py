@@ -25,7 +25,7 @@ SocketFolder = Annotated[
     Path | None, typer.Option("--socket", help="Folder of the agent's socket, when it is unusual.")
 ]
 
-EXIT = {"bad-args": 2, "unsupported": 2, "bad-request": 2, "no-camera": 66, "bug": 70}
+EXIT = {"bad-args": 2, "unsupported": 2, "bad-request": 2, "no-camera": 66, "bug": 70, "disk": 74, "off": 78}
 """By the code of the last reply; anything else that did not succeed is 75, try again."""
 
 USUAL_S = 60.0
@@ -63,7 +63,7 @@ def ask(
     op: Annotated[
         str,
         typer.Argument(
-            help="What is asked: snapshot, diag, restart, loglevel; what is unknown is answered by the list."
+            help="What is asked: snapshot, diag, restart, loglevel, relearn; what is unknown is answered by the list."
         ),
     ],
     arguments: Annotated[list[str] | None, typer.Argument(metavar="[NAME=VALUE]...", help="What it takes.")] = None,

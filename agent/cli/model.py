@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -48,7 +48,7 @@ def show(
         typer.echo(_json(page))
         return
     lists = [(ops, model_text.ops), (tensors, model_text.tensors), (groups, model_text.groups)]
-    for line in model_text.page(page, str(file)):
+    for line in [*model_text.page(page, str(file)), *model_text.learned(_learned(page.sha256))]:
         typer.echo(line)
     for wanted, lines in lists:
         if wanted or everything:
@@ -81,6 +81,20 @@ def _given(file: Path | None) -> Path:
     if file is None:
         raise typer.BadParameter("name a .tflite file or a .bundle")
     return file
+
+
+def _learned(sha256: str) -> Sequence[str]:
+    """What this board has learned about the file, as far as its folder for state is the usual one."""
+    from agent.board import state_folder
+    from agent.config import Config
+    from agent.errors import AgentError
+    from agent.recalibrate import overlay
+
+    try:
+        found = overlay.read(state_folder(Config()), sha256)
+    except AgentError as error:
+        return [str(error)]
+    return found.learned().notes if found is not None else ()
 
 
 def _json(record: Struct) -> str:

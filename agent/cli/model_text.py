@@ -33,6 +33,11 @@ def page(told: Page, name: str) -> list[str]:
     return [line for label, said in parts for line in _part(label, said)]
 
 
+def learned(notes: Sequence[str]) -> list[str]:
+    """What this board lays over the file when it runs it."""
+    return [line for note in notes for line in _part("over it", f"{note}; the file itself is as shown")]
+
+
 def _part(label: str, said: str) -> list[str]:
     blank = " " * _LABEL
     return textwrap.wrap(said, COLUMNS, initial_indent=f"{label:<{_LABEL}}", subsequent_indent=blank) or [label]

@@ -65,7 +65,7 @@ def parity(
     one = chosen_settings(
         config, camera, model_options(model, labels, bundle, threshold) | runtime_options(backend, threads, delegate)
     )
-    from agent.parity import Tolerance, compare, json_text, plan_side, text
+    from agent.parity import Tolerance, compare, json_text, plan_beside, plan_side, text
     from agent.parity.pictures import Pictures
 
     changes = _other_model(other_model, other_labels, other_bundle)
@@ -73,7 +73,7 @@ def parity(
     first = plan_side("one", one)
     # what the first side's bundle says of labels, thresholds and input holds for another file of the same model too
     base = first.config if other_model is not None and other_bundle is None else one
-    second = plan_side("other", _changed(base, changes))
+    second = plan_beside("other", _changed(base, changes), first)
     pictures = Pictures(one, frames)
     limits = Tolerance(tolerance, iou_tolerance, score_tolerance)
     found = compare(first, second, pictures, limits, on_frame=_progress(frames))

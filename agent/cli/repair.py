@@ -37,6 +37,12 @@ def recalibrate(
     backend: BackendName = None,
     threads: Threads = None,
     threshold: Threshold = None,
+    reference: Annotated[
+        Path | None, typer.Option(help="Folder of pictures from when the model was right; else the light kept here.")
+    ] = None,
+    rung: Annotated[
+        Literal["correct", "recalibrate"] | None, typer.Option(help="Try this one only: the light, or the ranges.")
+    ] = None,
     ranges: Annotated[
         Literal["wide", "twin"], typer.Option(help="Measure with the quantized model alone, or with its float twin.")
     ] = "wide",
@@ -44,18 +50,18 @@ def recalibrate(
         Literal["mse", "min-max", "percentile"], typer.Option(help="How inner ranges are chosen; heads keep all.")
     ] = "mse",
     block: Annotated[int, typer.Option(min=1, help="Consecutive pictures that count as one piece of evidence.")] = 1,
-    reference: Annotated[Path | None, typer.Option("--float", help="The float model it was made from.")] = None,
+    float_model: Annotated[Path | None, typer.Option("--float", help="The float model it was made from.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write a page with pictures to this .html file.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing.")] = False,
-    undo: Annotated[bool, typer.Option("--undo", help="Take the patch of this model away.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Take away what was learned about this model.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Measure the model's ranges anew on kept pictures, prove it, and lay a range patch over the model.
+    """Repair the deployed model from kept pictures: correct the light, measure the ranges anew, prove each.
 
-    Half of the pictures measure, the other half judges: old against new against the float model. A gain that may be
-    chance is not applied. Labels, TensorFlow and the float model are not needed. In force at the next start.
+    Half of the pictures fit and measure, the other half judges. A gain that may be chance is not applied, and each
+    rung says why. Labels, TensorFlow and the float model are not needed. In force at the next start.
 
-    Example: edge-agent recalibrate kept/ --model ssd.tflite --report repair.html
+    Example: edge-agent recalibrate kept/ --model ssd.tflite --reference good/ --report repair.html
     """
     settings = load_settings(
         config,
@@ -73,7 +79,15 @@ def recalibrate(
         raise typer.BadParameter("give a folder of pictures", param_hint="FRAMES")
     from agent.recalibrate.application import Plan
 
-    job = Job(frames, Plan(ranges, estimator, block), reference, report, dry_run=dry_run)
+    job = Job(
+        frames=frames,
+        plan=Plan(ranges, estimator, block),
+        reference=reference,
+        float_model=float_model,
+        rungs=(rung,) if rung else ("correct", "recalibrate"),
+        report=report,
+        dry_run=dry_run,
+    )
     with _progress(quiet=as_json) as tick:
         done = repair(settings, job, tick)
     typer.echo(json.dumps(done.as_json) if as_json else done.text)

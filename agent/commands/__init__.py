@@ -11,7 +11,7 @@ from agent.commands.errands import Errands
 from agent.commands.ledger import Ledger
 from agent.commands.operation import KINDS, Operation, offered
 from agent.commands.pictures import Pictures
-from agent.commands.small import LogLevels, Rebirth, Restart
+from agent.commands.small import LogLevels, Rebirth, Relearn, Restart
 from agent.commands.snapshot import JPEG_BYTES, Snapshots, encode
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "Operation",
     "Pictures",
     "Rebirth",
+    "Relearn",
     "Restart",
     "Snapshots",
     "Tail",

@@ -192,6 +192,7 @@ def summary(result: Result) -> dict[str, Any]:
             "scenario": result.plan.scenario,
             "score": result.score,
             "soak": result.soak,
+            "energy_source": result.energy_source,
             "stages": stages,
             "runtime": env.runtime,
             "model": env.model,

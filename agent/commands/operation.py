@@ -35,6 +35,10 @@ class Restart(Arguments, frozen=True, kw_only=True):
     """End, and be started again by systemd; `succeeded` is said after it."""
 
 
+class Relearn(Arguments, frozen=True, kw_only=True):
+    """Forget what is usual here, and learn it anew: the model should be right from now on."""
+
+
 class LogLevel(Arguments, frozen=True, kw_only=True):
     """Log more or less for a while."""
 
@@ -76,6 +80,7 @@ KINDS: dict[str, Kind] = {
     "diag": Kind(Diag, to_all_spread_s=30.0),
     "restart": Kind(Restart, lasts=True, changes=True, to_all_spread_s=60.0),
     "loglevel": Kind(LogLevel, changes=True),
+    "relearn": Kind(Relearn, changes=True, to_all_spread_s=None),
     "bench": Kind(Plan, lasts=True, changes=True, to_all_spread_s=None),
     "bench-result": Kind(BenchResult, to_all_spread_s=None),
 }

@@ -1,4 +1,4 @@
-"""The operations of a few lines: ``rebirth``, ``restart``, ``loglevel``."""
+"""The operations of a few lines: ``rebirth``, ``restart``, ``relearn``, ``loglevel``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from agent.commands import operation
 from agent.commands.errands import Errands
+from agent.errors import ConfigError, StorageError, UnavailableError
 from agent.records import Answer, Command
 
 REBIRTH_PAUSE_S = 30.0
@@ -51,6 +52,29 @@ class Restart:
         if self._is_lasting():
             return None
         return Answer(command, "succeeded", message="ends now; whoever supervises it has to start it")
+
+
+class Relearn:
+    """The operation ``relearn``.
+
+    Args:
+        begin: forgets and learns anew, and says how long that takes. Raises ConfigError where nothing is learned,
+            UnavailableError where it cannot be now, StorageError where what is known cannot be removed.
+    """
+
+    def __init__(self, begin: Callable[[], str]) -> None:
+        self._begin = begin
+
+    def __call__(self, command: Command, _: object) -> Answer:
+        """Has it learned anew; answered when that has begun."""
+        try:
+            return Answer(command, "succeeded", message=self._begin())
+        except ConfigError as error:
+            return Answer(command, "rejected", "off", str(error))
+        except UnavailableError as error:
+            return Answer(command, "rejected", "corrected", str(error))
+        except StorageError as error:
+            return Answer(command, "failed", "disk", str(error))
 
 
 class LogLevels:

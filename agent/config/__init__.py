@@ -6,6 +6,7 @@ wrong type or range is refused with the key, the fault and what is allowed. Noth
 ``edge-agent config explain`` and ``docs/settings.md`` are made from the same tables.
 """
 
+from agent.config.correction import CorrectionConfig
 from agent.config.explain import Setting, settings, template
 from agent.config.governor import GovernorConfig
 from agent.config.limits import MeasureConfig
@@ -30,6 +31,7 @@ __all__ = [
     "OFFERED",
     "CameraConfig",
     "Config",
+    "CorrectionConfig",
     "DetectionsConfig",
     "DeviceConfig",
     "GovernorConfig",

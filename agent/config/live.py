@@ -1,6 +1,7 @@
 """Settings that can be changed while the agent runs: a closed list, checked by the configuration's own rules.
 
-On it is what can neither make the board unreachable nor need another model, another camera or a new start. What of it
+On it is what can neither make the board unreachable or end the agent (as ``measure.memory_limit_bytes`` does) nor need
+another model, another camera or a new start. What of it
 changes what counts as an object shows in the birth's ``config_sha256``.
 """
 
@@ -13,21 +14,38 @@ from typing import Any
 import msgspec
 
 from agent.config.explain import settings
+from agent.config.governor import GovernorConfig
 from agent.config.load import convert
 from agent.config.outlets import DetectionsConfig
 from agent.config.tables import Config
 
 _AT_A_FRAME = "from the next frame on"
+_AT_A_BLOCK = "with the next five minutes of readings"
+_AT_A_READING = "with the next reading"
+_PACED_ANEW = "with the next reading; a pace that acts goes on from where it is, any other begins anew"
+_AT_A_LOOK = "from the next look at the light on"
 _TOLD_ANEW = "from the next frame on; what is there is unknown until it was looked at for long enough again"
 
 LIVE = {
     "camera.black_luma": "with the next picture",
     "camera.black_s": "counted anew from now",
     "camera.frozen_s": "counted anew from now",
+    "correction.dead_band": _AT_A_LOOK,
+    "correction.every_s": _AT_A_LOOK,
+    "correction.fit_s": _AT_A_LOOK,
+    "correction.max_noise": _AT_A_LOOK,
+    "correction.mode": "at once; what is in force is taken back by any mode but `act`",
+    "correction.step_per_min": _AT_A_LOOK,
     **{f"detections.{name}": _TOLD_ANEW for name in DetectionsConfig.__struct_fields__},
+    **{f"governor.{name}": _PACED_ANEW for name in GovernorConfig.__struct_fields__},
     "homeassistant.snapshot_s": "counted from now; where Home Assistant is switched on in the file",
     "log.level": "at once; while the command `loglevel` holds, after it",
+    "measure.growth_hold_s": _AT_A_BLOCK,
+    "measure.growth_limit_bytes": _AT_A_BLOCK,
+    "measure.hung_s": _AT_A_READING,
+    "measure.p99_limit_s": "with the next window",
     "measure.sensors_s": "after the next reading",
+    "measure.state_s": _AT_A_READING,
     "measure.window_s": "with the window at hand",
     "model.class_thresholds": _AT_A_FRAME,
     "model.classes": _AT_A_FRAME,

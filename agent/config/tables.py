@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from agent.config.correction import CorrectionConfig
 from agent.config.governor import GovernorConfig
 from agent.config.limits import MeasureConfig
 from agent.config.outlets import DetectionsConfig, HomeAssistantConfig, PrometheusConfig
@@ -312,6 +313,7 @@ class Config(Section, frozen=True, kw_only=True, dict=True):
     zones: Annotated[list[ZoneConfig], Meta(description="Named polygons.")] = []
     measure: Annotated[MeasureConfig, Meta(description="How telemetry is taken.")] = MeasureConfig()
     governor: Annotated[GovernorConfig, Meta(description="Keeps the board from throttling.")] = GovernorConfig()
+    correction: Annotated[CorrectionConfig, Meta(description="Follows the light.")] = CorrectionConfig()
     parity: Annotated[ParityConfig, Meta(description="A second way of running the model.")] = ParityConfig()
     mqtt: Annotated[MqttConfig, Meta(description="The broker.")] = MqttConfig()
     detections: Annotated[DetectionsConfig, Meta(description="What the camera sees, told.")] = DetectionsConfig()

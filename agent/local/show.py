@@ -13,10 +13,12 @@ def lines(told: dict[str, Any]) -> list[str]:
         ("state", _words(told.get("state"), f"for {told['uptime_s']:.0f} s" if _is_number(told, "uptime_s") else "")),
         ("board", f"{told.get('site', '')}/{told.get('device', '')}, edge-agent {told.get('agent', '')}"),
         ("model", f"{name} on {runtime.get('backend', '')} {runtime.get('version', '')}"),
+        *(("", f"with {said}") for said in _sentences(model.get("learned"))),
         ("camera", _camera(told)),
         ("frames", _frames(told)),
         ("heat", _heat(_table(told, "thermal"))),
         ("pace", str(_table(told, "pace").get("text", ""))),
+        ("light", str(_table(told, "light").get("text", ""))),
         ("memory", _mebibytes(_table(told, "process"), "rss_bytes")),
         ("broker", _broker(mqtt) if mqtt else "none is set"),
         *((f"sensor {sensor}", str(fault)) for sensor, fault in _table(told, "failed").items()),
@@ -27,6 +29,10 @@ def lines(told: dict[str, Any]) -> list[str]:
 def _table(told: dict[str, Any], name: str) -> dict[str, Any]:
     found = told.get(name)
     return found if isinstance(found, dict) else {}
+
+
+def _sentences(told: object) -> list[str]:
+    return [str(said) for said in told] if isinstance(told, list | tuple) else []
 
 
 def _is_number(told: dict[str, Any], name: str) -> bool:

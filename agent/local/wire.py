@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from agent.records import Answer, Command
+from agent.wording import no_json
 
 MOST_LINE_BYTES = 16 * 1024
 MOST_REPLY_BYTES = 512 * 1024
@@ -53,7 +54,7 @@ def read_request(line: bytes) -> Command | str:
     try:
         request = msgspec.json.decode(line, type=Request)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        return f"not a request: {error}"
+        return f"not a request: {no_json(error, Request)}"
     name = request.id or f"local-{secrets.token_hex(6)}"
     return Command(request.op, name, request.exp, request.args, is_local=True)
 

@@ -22,6 +22,8 @@ PI_TYPES = {
 CHIPS = {0: "BCM2835", 1: "BCM2836", 2: "BCM2837", 3: "BCM2711", 4: "BCM2712"}
 WITH_PMIC = {"BCM2711", "BCM2712"}
 """Boards whose power chip has a thermometer that the firmware reads."""
+WITH_RAILS = {"BCM2712"}
+"""And which tells volts and amps of its outputs."""
 
 MOST_SIZE_CODE = 6
 

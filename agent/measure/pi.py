@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from agent.measure.mailbox import Mailbox, Transact, open_vcio
+from agent.measure.rails import watts
 from agent.measure.thermal import plausible_celsius, plausible_hertz
 
 T = TypeVar("T")
@@ -68,6 +69,11 @@ class Firmware:
         if volts is not None and not 0.0 < volts < MOST_VOLTS:
             raise ValueError(f"the firmware says {volts} V, which no core bears")
         return volts
+
+    def watts(self) -> float | None:
+        """What the power chip's outputs give at this moment; see :mod:`agent.measure.rails` for what is not in it."""
+        rails = self._ask(Mailbox.rails)
+        return None if rails is None else watts(rails)
 
     def revision(self, _: Path) -> int | None:
         """The board's revision code."""

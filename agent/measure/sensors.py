@@ -79,7 +79,7 @@ class Sensors:
         self._histories: dict[str, _History] = {}
         self._lock = threading.Lock()
         self._info: BoardInfo | None = None
-        self._has_pmic = False
+        self._has_pmic = self._has_rails = False
         self.seen_bits = 0
 
     def read(self) -> BoardReading:
@@ -96,6 +96,15 @@ class Sensors:
         """What this machine is; read when it is first asked."""
         with self._lock:
             return self._identified()
+
+    def watts(self) -> Callable[[], float | None] | None:
+        """Asks the power chip what its outputs give, for a thread of its own: it may block for a second.
+
+        It raises OSError or ValueError when the firmware fails. None: this board has nothing of the kind to ask.
+        """
+        with self._lock:
+            self._identified()
+        return self._firmware.watts if self._has_rails else None
 
     @property
     def failures_total(self) -> dict[str, int]:
@@ -118,6 +127,7 @@ class Sensors:
             code = ask("firmware_revision", self._firmware.revision, MAILBOX)
             revision = board.decode_revision(code) if code else None
         self._has_pmic = revision is not None and revision.chip in board.WITH_PMIC
+        self._has_rails = has_firmware and revision is not None and revision.chip in board.WITH_RAILS
         return BoardInfo(
             model=ask("model", board.model) or "unknown",
             machine=platform.machine(),

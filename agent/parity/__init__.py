@@ -6,7 +6,7 @@ frame every so often.
 """
 
 from agent.parity.canary import Canary, make_canary
-from agent.parity.compare import Side, compare, plan_side
+from agent.parity.compare import Side, compare, plan_beside, plan_side
 from agent.parity.match import FrameDiff, match
 from agent.parity.record import Comparison, Interval, SideReport
 from agent.parity.sample import Tolerance, judge
@@ -25,6 +25,7 @@ __all__ = [
     "judge",
     "make_canary",
     "match",
+    "plan_beside",
     "plan_side",
     "schema",
     "text",

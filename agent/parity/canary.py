@@ -21,7 +21,7 @@ from agent.parity.compare import Side, plan_side
 from agent.parity.match import FrameDiff, match
 from agent.parity.record import Figures, Verdict
 from agent.parity.sample import Tolerance, figures, judge
-from agent.records import Detections, FrameResult, Labels, Pixels
+from agent.records import Correction, Detections, FrameResult, Labels, Pixels
 
 log = logging.getLogger("agent.parity")
 
@@ -160,8 +160,22 @@ def _data(diff: FrameDiff, whole: Figures, verdict: Verdict, reason: str) -> dic
     }
 
 
-def make_canary(config: Config, labels: Labels, teller: Teller | None, clock: Callable[[], float]) -> Canary | None:
-    """The canary that the settings ask for; None when they ask for none."""
+def make_canary(
+    config: Config,
+    labels: Labels,
+    teller: Teller | None,
+    clock: Callable[[], float],
+    correction: Callable[[], Correction | None] = lambda: None,
+) -> Canary | None:
+    """The canary that the settings ask for; None when they ask for none.
+
+    Args:
+        config: the settings.
+        labels: class names of the first side.
+        teller: told of what is found.
+        clock: monotonic seconds.
+        correction: of the light, as the first side has it in force: the second has to see the same picture.
+    """
     if not config.parity.every_s:
         return None
     plan: list[Side] = []
@@ -170,6 +184,7 @@ def make_canary(config: Config, labels: Labels, teller: Teller | None, clock: Ca
         # Planned at the first look: a second side that cannot be had must not keep the first from its work.
         if not plan:
             plan.append(plan_second(config))
+        plan[0].plan.preprocess.correct(correction())
         return ask_once(plan[0], pixels, config.parity.timeout_s)
 
     return Canary(config.parity, labels, look, teller, clock)

@@ -9,7 +9,7 @@ from statistics import median
 
 import numpy as np
 
-from agent.board import placed_model
+from agent.board import deployed_model
 from agent.config import Config
 from agent.errors import AgentError
 from agent.infer import Reply, Tenant
@@ -40,13 +40,25 @@ class Side:
 
 
 def plan_side(name: str, config: Config) -> Side:
-    """Read what a side needs; nothing of the model is run.
+    """Read what a side needs, with what this board has learned about its model; nothing of the model is run.
 
     Raises:
-        AgentError: as :func:`agent.board.placed_model` and :func:`agent.pipeline.plan_model`.
+        AgentError: as :func:`agent.board.deployed_model` and :func:`agent.pipeline.plan_model`.
     """
-    placed = placed_model(config)
-    return Side(name, placed.config, plan_model(placed.config, name=placed.name, version=placed.version))
+    placed = deployed_model(config)
+    plan = plan_model(placed.config, name=placed.name, version=placed.version, learned=placed.learned)
+    return Side(name, placed.config, plan)
+
+
+def plan_beside(name: str, config: Config, first: Side) -> Side:
+    """Another model for the frames of ``first``: it sees them in the same light, whatever is known of it.
+
+    Raises:
+        AgentError: as :func:`plan_side`.
+    """
+    side = plan_side(name, config)
+    side.plan.preprocess.correct(first.plan.preprocess.correction)
+    return side
 
 
 def open_side(side: Side) -> Tenant:

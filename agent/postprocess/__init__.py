@@ -7,17 +7,19 @@ thresholds, size, classes and zones (``filters``), and the way back into frame p
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 
 from agent.config import ModelConfig, ZoneConfig
 from agent.errors import ConfigError, ModelError
 from agent.postprocess.decode import candidates, decode_boxes
 from agent.postprocess.filters import Filters
+from agent.postprocess.learned import with_learned
 from agent.postprocess.nms import class_wise_nms
 from agent.postprocess.rows import Rows
-from agent.records import Detections, FloatArray, Heads, IntArray, Labels, Outputs, Placement
+from agent.records import Detections, FloatArray, Heads, IntArray, Labels, Learned, Outputs, Placement
 
-__all__ = ["Postprocessor", "candidates", "class_wise_nms", "decode_boxes"]
+__all__ = ["Postprocessor", "candidates", "class_wise_nms", "decode_boxes", "with_learned"]
 
 
 class Postprocessor:
@@ -43,10 +45,25 @@ class Postprocessor:
         heads: Heads | None = None,
         anchors: FloatArray | None = None,
     ) -> None:
-        self._filters = Filters(config, labels, zones or [])
+        self._config, self._labels, self._zones = config, labels, zones or []
+        self._filters = Filters(config, labels, self._zones)
         self._rows = Rows(self._filters.thresholds, config.min_size)
         self._iou, self._most = config.iou_threshold, config.max_detections
         self._heads, self._anchors = heads, anchors
+
+    @property
+    def thresholds(self) -> FloatArray:
+        """Score threshold by class number, float32; the last one stands for all further classes. Not to be written."""
+        return self._filters.thresholds
+
+    def down_to(self, score: float) -> Postprocessor:
+        """Another one for the same model, classes, sizes and zones that lets lower scores through, of every class."""
+        lower = msgspec.structs.replace(self._config, score_threshold=score, class_thresholds={})
+        return self.judging_by(lower, self._labels, self._zones)
+
+    def learning(self, learned: Learned) -> Postprocessor:
+        """Another one with the same settings and what the board has learned of them; called on one without."""
+        return self.judging_by(with_learned(self._config, learned, self._labels), self._labels, self._zones)
 
     def judging_by(self, config: ModelConfig, labels: Labels, zones: list[ZoneConfig]) -> Postprocessor:
         """Another one for the same model, by other settings.

@@ -14,7 +14,7 @@ import msgspec
 
 from agent.publish.contract import VERSION, Part
 from agent.publish.inbound import INBOUND
-from agent.publish.topics import RAW, ROOT, TOPICS
+from agent.publish.topics import EVENTS, RAW, ROOT, TOPICS
 
 FILE_NAME = "asyncapi.json"
 
@@ -44,13 +44,16 @@ _PARAMETERS = {
 def document() -> dict[str, Any]:
     """The whole document, as JSON takes it."""
     payloads = list({line.payload.__name__: line.payload for line in (*TOPICS, *INBOUND)}.values())
-    _, schemas = msgspec.json.schema_components(payloads, ref_template="#/components/schemas/{name}")
+    _, schemas = msgspec.json.schema_components(
+        [*payloads, *EVENTS.values()], ref_template="#/components/schemas/{name}"
+    )
     channels: dict[str, Any] = {}
     operations: dict[str, Any] = {}
     for line in TOPICS:
         name = _name(line.pattern)
         channels[name] = _channel(f"{ROOT}/{{site}}/{{device}}/{line.pattern}", line.payload.__name__, line.description)
         operations[f"send-{name}"] = _operation("send", name, line.payload.__name__, line.qos, retain=line.retain)
+    channels["e"]["x-data"] = {name: {"$ref": f"#/components/schemas/{kind.__name__}"} for name, kind in EVENTS.items()}
     for raw in RAW:
         name = _name(raw.pattern)
         channels[name] = _channel(f"{ROOT}/{{site}}/{{device}}/{raw.pattern}", raw.payload, raw.description)

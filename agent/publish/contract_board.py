@@ -6,7 +6,7 @@ from typing import Annotated, TypedDict
 
 from msgspec import Meta
 
-from agent.publish.contract_base import Envelope, PaceName, Part, metric
+from agent.publish.contract_base import Envelope, LightName, PaceName, Part, metric
 
 
 class BoardCard(Part, frozen=True, kw_only=True):
@@ -107,6 +107,19 @@ class HealthCard(Envelope, frozen=True, kw_only=True):
     pace_fps: Annotated[float | None, metric("1/s", "gauge", "Frames a second that it allows at most.")] = None
     pace_acted: Annotated[bool | None, Meta(description="It is done; else it is advice.")] = None
     pace_reason: Annotated[str | None, Meta(description="Why, one sentence.")] = None
+    light: Annotated[
+        LightName | None,
+        Meta(
+            description="The correction of the light: learning what is usual, blocked from it by a correction that "
+            "lies over the model, corrected, advised to be; not there: nothing is corrected."
+        ),
+    ] = None
+    light_learned: Annotated[int | None, metric("1", "gauge", "Frames learned so far, while it is learned.")] = None
+    light_reason: Annotated[str | None, Meta(description="Why it is corrected so, one sentence.")] = None
+    correction: Annotated[
+        dict[str, float],
+        metric("1", "gauge", "Its numbers that do something: black (grey level), gain, gamma, blue, green, red."),
+    ] = {}
     blind: Annotated[
         dict[str, float],
         metric("s", "counter", "Time without an answer by cause, over restarts as far as the board remembers."),

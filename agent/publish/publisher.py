@@ -13,6 +13,7 @@ from pathlib import Path
 from random import Random
 
 from agent.config import MqttConfig
+from agent.publish import translate_light
 from agent.publish.access import Access, read_access
 from agent.publish.backoff import Backoff
 from agent.publish.build import make_spool
@@ -40,6 +41,7 @@ from agent.records import (
     Desired,
     Health,
     Identity,
+    LightChange,
     PerfReport,
     Sighting,
     Standing,
@@ -225,6 +227,10 @@ class Publisher:
         """
         _check_ident(kind)
         self._notice(Happening(kind, dict(data or {}), self._clock()))
+
+    def corrected(self, change: LightChange) -> None:
+        """The correction of the light has changed, to ``e/corrected``."""
+        self.event("corrected", translate_light.corrected(change))
 
     def answer(self, answer: Answer) -> None:
         """How a command went, to ``res/{op}/{id}``."""

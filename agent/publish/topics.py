@@ -17,6 +17,7 @@ import msgspec
 from agent.errors import ConfigError
 from agent.publish import contract
 from agent.publish.contract import Envelope, Metric, Part
+from agent.publish.contract_light import Corrected
 from agent.publish.inbound import TO_ALL
 
 ROOT = "edge/v1"
@@ -60,6 +61,9 @@ TOPICS = (
     Topic("d", "d", 0, False, contract.Detections, "What is there, opt-in: held counts by class and zone, boxes."),
     Topic("res/{op}/{id}", "res", 1, False, contract.Reply, "How a command went, and what it asked for."),
 )
+
+EVENTS: dict[str, type[Part]] = {"corrected": Corrected}
+"""The records of `data` in events that have one, by the event's name."""
 
 DISCOVERY = Topic("", "homeassistant", 1, True, Envelope, "Home Assistant's own: its topic and format are not ours.")
 

@@ -28,7 +28,7 @@ from agent.records import (
     StageStats,
     Standing,
 )
-from agent.wording import fault_in
+from agent.wording import no_json
 
 __all__ = [
     "MAX_TEXT",
@@ -142,12 +142,8 @@ def _inbound(body: bytes, kind: type[P], most_bytes: int) -> P | str:
         return f"it has {len(body)} bytes; at most {most_bytes} are read"
     try:
         return msgspec.json.decode(body, type=kind)
-    except msgspec.ValidationError as error:
-        return fault_in(error, kind) + (BY_DOTTED_NAME if "$.config" in str(error) else "")
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return "it is no JSON"
-    except RecursionError:  # a list in a list in a list...
-        return "it is nested too deep"
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:  # nested: a list in a list in a list...
+        return no_json(error, kind) + (BY_DOTTED_NAME if "$.config" in str(error) else "")
 
 
 def perf(stamp: Stamp, report: PerfReport) -> contract.Perf:

@@ -9,6 +9,7 @@ from agent.publish.contract_base import Stamp
 from agent.publish.plain import optional as _optional
 from agent.publish.plain import rounded as _rounded
 from agent.publish.plain import text as _text
+from agent.publish.translate_light import light
 from agent.records import BoardInfo, BoardReading, CameraStatus, Health, Pace, ThermalReading
 
 
@@ -88,6 +89,7 @@ def health(stamp: Stamp, card: Health, queue: contract.QueueCard, totals: contra
         **_slow(card.board),
         **_judged(card),
         **_paced(card.pace),
+        **light(card.light),
     )
 
 

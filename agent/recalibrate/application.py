@@ -1,30 +1,34 @@
 """Recalibrate: kept frames in, a verdict out - and a range patch, when it is surely better.
 
-Measures ranges on every other block of frames, proves the patch on the blocks between them. Says, when it does not
-help, what would: most drift is not quantization (docs/recalibration.md).
+Measures ranges on every other block of frames, proves the patch on the blocks between them, and finds the thresholds
+that keep the old rate of false positives. Says, when it does not help, what would: most drift is not quantization
+(docs/recalibration.md).
 """
 
 from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from agent.config import RuntimeConfig
 from agent.errors import CameraError, ModelError, StorageError
 from agent.infer import choose_backend
-from agent.model import Net, RangePatch, Scale, float_twin, make, mapped, scale_for
+from agent.model import Net, RangePatch, Scale, float_twin, make, mapped, range_of, scale_for
 from agent.pipeline import Model
 from agent.recalibrate.blocks import Split, split
 from agent.recalibrate.candidate import Candidate, FloatModel, Twin
+from agent.recalibrate.evidence import Evidence, look_for
 from agent.recalibrate.heads import is_head
+from agent.recalibrate.operating import Refit
 from agent.recalibrate.probe import Seen as Measured
 from agent.recalibrate.probe import twin_probe, wide_probe
-from agent.recalibrate.proof import Answerer, Proof, Seen, compare, unseen
+from agent.recalibrate.proof import Answerer, Proof, Said, Seen, compare, unseen
 from agent.recalibrate.ranges import Estimator, estimate
+from agent.recalibrate.retune import keep_rates, moved, proof_at
 from agent.records import Pixels, Tensor
 
 MOST_CALIBRATION = 64
@@ -66,6 +70,8 @@ class Outcome:
         patched: the file that it makes.
         measured_on: frames whose ranges were measured.
         measure_s: seconds that this took.
+        refits: thresholds by class number, of the classes that were found.
+        retuned: the proof with these thresholds; None where none of them moves.
     """
 
     verdict: Verdict
@@ -75,6 +81,8 @@ class Outcome:
     patched: bytes
     measured_on: int
     measure_s: float
+    refits: Mapping[int, Refit] = field(default_factory=dict)
+    retuned: Proof | None = None
 
 
 def recalibrate(
@@ -85,6 +93,7 @@ def recalibrate(
     *,
     deployed: Path | None = None,
     reference: Model | None = None,
+    written: Model | None = None,
     seen: Seen = unseen,
 ) -> Outcome:
     """Try a range patch on a model.
@@ -96,28 +105,72 @@ def recalibrate(
         plan: how.
         deployed: the file in use, when a patch lies over the base already; the new one must be better than that.
         reference: the float model that it was made from; its float twin when not given.
+        written: the same model with the thresholds of its settings, by which the twin judges; ``model`` when not given.
         seen: told of each frame that was proven.
 
     Raises:
         ModelError: the file cannot be patched, the patched one does not run, or the reference is another model.
         CameraError: too few frames, or nothing on them for the model to find.
     """
-    parts = _split(len(frames), plan.block)
+    parts = split_frames(len(frames), plan.block)
     data = mapped(model.path)
-    began_s = time.perf_counter()
-    tensors = [model.preprocess(frames[index]) for index in _spread(parts.calibration)]
-    patch, patched = make(data, choose_scales(data, _measure(plan, data, tensors, runtime), plan.estimator))
-    measure_s = time.perf_counter() - began_s
+    calibration = [frames[index] for index in _spread(parts.calibration)]
     with tempfile.TemporaryDirectory(prefix="edge-agent-") as folder:
-        new = _written(Path(folder) / "patched.tflite", patched)
-        judge_by = FloatModel(reference) if reference else _twin(model, Path(folder), runtime)
-        _refuse_empty(judge_by, [frames[index] for index in _spread(parts.calibration)])
-        held_out = [[frames[index] for index in block] for block in parts.held_out]
+        judge_by = FloatModel(reference) if reference else _twin(written or model, Path(folder), runtime)
+        evidence = look_for(judge_by, calibration, _asked(model))
+        _refuse_empty(evidence)
+        began_s = time.perf_counter()
+        tensors = [model.preprocess(pixels) for pixels in calibration]
+        scales = choose_scales(data, _measure(plan, data, tensors, runtime), plan.estimator, evidence)
+        patch, patched = make(data, scales)
+        measure_s = time.perf_counter() - began_s
+        new = Candidate(model, _written(Path(folder) / "patched.tflite", patched), runtime)
         old = Candidate(model, deployed or model.path, runtime, is_new=False)
-        proof = compare(judge_by, old, Candidate(model, new, runtime), held_out, seen)
+        proof, said = _proven(
+            judge_by, old, new, [[frames[index] for index in block] for block in parts.held_out], seen
+        )
     _refuse_stranger(proof)
-    verdict, reason = judge(proof)
-    return Outcome(verdict, reason, proof, patch, patched, len(tensors), measure_s)
+    refits, retuned = _retuned(proof, said, model, plan.block)
+    verdict, reason = judge(retuned or proof)
+    if retuned is not None:
+        reason = f"with thresholds that keep the old rate of false positives, {reason}"
+    reason = "; ".join(filter(None, (reason, evidence.kept)))
+    return Outcome(verdict, reason, proof, patch, patched, len(tensors), measure_s, refits, retuned)
+
+
+def _proven(
+    reference: Answerer, old: Answerer, new: Answerer, blocks: Sequence[Sequence[Pixels]], seen: Seen
+) -> tuple[Proof, list[list[Said]]]:
+    """The proof, and what was said of each frame, without the raw heads, which are large."""
+    said: list[Said] = []
+
+    def keep(total: int, pixels: Pixels, answers: Said) -> None:
+        first, second, third = (replace(answer, heads=()) for answer in answers)
+        said.append((first, second, third))
+        seen(total, pixels, answers)
+
+    proof, rest = compare(reference, old, new, blocks, keep), iter(said)
+    return proof, [[next(rest) for _ in block] for block in blocks]
+
+
+def _retuned(
+    proof: Proof, said: Sequence[Sequence[Said]], model: Model, block: int
+) -> tuple[Mapping[int, Refit], Proof | None]:
+    """Thresholds at the old rate of false positives, and the proof with them where one of them moves."""
+    if not proof.holds:
+        return {}, None
+    limits = model.postprocess.thresholds
+    refits = keep_rates(said, limits, model.labels, block)
+    if not any(each.is_moved for each in refits.values()):
+        return refits, None
+    return refits, proof_at(said, limits, moved(limits, refits))
+
+
+def _asked(model: Model) -> int | None:
+    """How many classes the model is asked for; None where the file does not say how many it has."""
+    if model.settings.classes:
+        return len({number for name in model.settings.classes for number in model.labels.ids(name)})
+    return model.card.num_classes
 
 
 def judge(proof: Proof) -> tuple[Verdict, str]:
@@ -134,7 +187,12 @@ def judge(proof: Proof) -> tuple[Verdict, str]:
     return "cannot-help", f"{gain} {span}: the gain may be chance; more frames, or a new quantization from float"
 
 
-def _split(count: int, block: int) -> Split:
+def split_frames(count: int, block: int) -> Split:
+    """Which frames measure and which judge.
+
+    Raises:
+        CameraError: there are too few.
+    """
     try:
         return split(count, block)
     except ValueError as error:
@@ -152,17 +210,29 @@ def _measure(plan: Plan, data: memoryview, tensors: Sequence[Tensor], runtime: R
     return probe(data, tensors, choose_backend(runtime.backend), runtime.num_threads)
 
 
-def choose_scales(data: memoryview, seen: Sequence[Measured], how: Estimator) -> list[Scale | None]:
-    """A scale for each group of what was seen: ``how`` inside, everything at the heads; None for what stays."""
+def choose_scales(
+    data: memoryview, seen: Sequence[Measured], how: Estimator, evidence: Evidence | None = None
+) -> list[Scale | None]:
+    """A scale for each group of what was seen: ``how`` inside, everything at the heads; None for what stays.
+
+    Args:
+        data: the file.
+        seen: what each group held.
+        how: for inner activations.
+        evidence: what the frames show; a range that they say too little of only widens. None: all may narrow.
+    """
     net = Net(data)
     scales: list[Scale | None] = []
     for item in seen:
         if item.histogram is None:
             scales.append(None)
             continue
+        group, at_head = item.group, is_head(net, item.group)
         # clipping wrecks box regression: what goes out of the graph keeps all that was seen
-        low, high = estimate(item.histogram, "min-max" if is_head(net, item.group) else how)
-        group = item.group
+        low, high = estimate(item.histogram, "min-max" if at_head else how)
+        if evidence is not None and not (evidence.narrows_heads if at_head else evidence.narrows):
+            first, last = range_of(Scale(group.scale, group.zero_point), group.dtype)
+            low, high = min(low, first), max(high, last)
         scales.append(scale_for(max(low, group.floor), min(high, group.ceiling), group.dtype))
     return scales
 
@@ -188,10 +258,10 @@ def _refuse_stranger(proof: Proof) -> None:
         )
 
 
-def _refuse_empty(reference: Answerer, frames: Sequence[Pixels]) -> None:
+def _refuse_empty(evidence: Evidence) -> None:
     """Ranges measured on pictures without objects cut the objects off: a face model fell to 0 of 209 so."""
-    if not any(len(reference(pixels).detections) for pixels in frames):
+    if not evidence.showing:
         raise CameraError(
-            f"pictures: nothing is found on any of {len(frames)}, not even by the float model; "
+            f"pictures: nothing is found on any of {evidence.frames}, not even by the float model; "
             "ranges measured on pictures without objects would cut objects off: give pictures that show some"
         )

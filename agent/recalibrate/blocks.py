@@ -73,3 +73,21 @@ def interval(blocks: Sequence[Reals], statistic: Callable[[Reals], Reals]) -> In
     low, high = np.percentile(statistic(drawn), [2.5, 97.5]) - value
     wider = widening(len(sums))
     return Interval(value, value + float(low) * wider, value + float(high) * wider)
+
+
+def interval_of_two(
+    blocks: Sequence[Reals], others: Sequence[Reals], statistic: Callable[[Reals, Reals], Reals]
+) -> Interval:
+    """As :func:`interval`, of a statistic of two sets of frames that have nothing to do with each other.
+
+    Args:
+        blocks: the sums of each block of the one set.
+        others: of the other set.
+        statistic: from the sums of both, shapes (..., k) and (..., m), to values, shape (...).
+    """
+    sums = [np.stack(each).astype(np.float64) for each in (blocks, others)]
+    drawn = [drawn_sums(each, len(each), _RESAMPLES, _SEED + place) for place, each in enumerate(sums)]
+    value = float(statistic(*(each.sum(axis=0)[None] for each in sums))[0])
+    low, high = np.percentile(statistic(*drawn), [2.5, 97.5]) - value
+    wider = widening(min(map(len, sums)))
+    return Interval(value, value + float(low) * wider, value + float(high) * wider)

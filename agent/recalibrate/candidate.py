@@ -14,9 +14,36 @@ from agent.errors import ModelError
 from agent.infer import Detector, Taps, choose_backend, prove
 from agent.model import Net, describe, tapped
 from agent.pipeline import Model
+from agent.postprocess import Postprocessor
 from agent.recalibrate.heads import heads
 from agent.recalibrate.proof import Answer
-from agent.records import FloatArray, Pixels
+from agent.recalibrate.retune import FLOOR
+from agent.records import Detections, FloatArray, Pixels
+
+
+class Look:
+    """A deployed file at work, with the lower scores that the operating point asks for; its raw heads are not read.
+
+    Args:
+        model: whose stages it uses, with the correction that they have when it is called.
+        path: the file in use; the model's own interpreter where it is the model's own file.
+        runtime: threads; a delegate is not used here.
+    """
+
+    def __init__(self, model: Model, path: Path, runtime: RuntimeConfig) -> None:
+        self._model, self._loose = model, loose_of(model)
+        own = path == model.path
+        self._detector = model.detector if own else Detector(path, model.card, choose_backend(runtime.backend), runtime)
+
+    def __call__(self, pixels: Pixels) -> Detections:
+        """What it finds on one frame, down to low scores."""
+        outputs = self._detector.invoke(self._model.preprocess(pixels))
+        return self._loose(outputs, self._model.preprocess.place(*pixels.shape[:2]))
+
+
+def loose_of(model: Model) -> Postprocessor:
+    """The model's last stage with scores down to :data:`agent.recalibrate.retune.FLOOR`, or to a deployed threshold."""
+    return model.postprocess.down_to(min(FLOOR, float(model.postprocess.thresholds.min())))
 
 
 class Candidate:
@@ -34,6 +61,7 @@ class Candidate:
 
     def __init__(self, model: Model, path: Path, runtime: RuntimeConfig, *, is_new: bool = True) -> None:
         self._model, backend = model, choose_backend(runtime.backend)
+        self._loose = loose_of(model)
         card = describe(path)
         if card.input != model.card.input:
             raise ModelError(f"{path}: its input is not that of {model.path}: it is not a version of this model")
@@ -48,8 +76,9 @@ class Candidate:
         """What it says of one frame."""
         tensor = self._model.preprocess(pixels)
         outputs = self._detector.invoke(tensor)
-        found = self._model.postprocess(outputs, self._model.preprocess.place(*pixels.shape[:2]))
-        return Answer(found, tuple(map(self._real, self._heads, self._taps.read(tensor, self._heads))))
+        placement = self._model.preprocess.place(*pixels.shape[:2])
+        heads = tuple(map(self._real, self._heads, self._taps.read(tensor, self._heads)))
+        return Answer(self._model.postprocess(outputs, placement), heads, self._loose(outputs, placement))
 
     def _real(self, index: int, codes: FloatArray) -> FloatArray:
         tensor = self._net.tensors[index]

@@ -18,7 +18,7 @@ import numpy as np
 from agent.recalibrate.levels import Light, Reals
 from agent.recalibrate.light import MAX_NOISE, Fit, fit
 from agent.recalibrate.solve import error, held_back
-from agent.records import Correction
+from agent.records import Correction, LightChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,34 +57,13 @@ _WORSE = 1.2
 """And how much further from the reference they must be with it than without it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One change of the correction, for the log and for whoever listens.
-
-    Attributes:
-        at_s: monotonic time.
-        why: ``followed`` the light; ``released``: it made the picture worse; ``noise``: it lifted too much of it.
-        previous: what was in force.
-        correction: what is to be.
-        target: what the newest frames ask for; the same, unless that is more than a step away.
-        noise: the sensor's noise, grey levels.
-    """
-
-    at_s: float
-    why: Literal["followed", "released", "noise"]
-    previous: Correction
-    correction: Correction
-    target: Correction
-    noise: float
-
-
 class Follower:
     """Follows the light towards a reference.
 
     Args:
         reference: the light that the model is right in.
         start: what is in force already, kept from before a restart.
-        pace: how it may move.
+        pace: how it may move; may be replaced at any time, its ``frames`` excepted.
         fitting: how a correction is fitted, as :func:`agent.recalibrate.light.fit`.
     """
 
@@ -107,7 +86,7 @@ class Follower:
         """A frame is wanted; looking at one costs a few milliseconds."""
         return now_s - self._looked_s >= self.pace.every_s
 
-    def see(self, now_s: float, light: Light | None) -> Change | None:
+    def see(self, now_s: float, light: Light | None) -> LightChange | None:
         """Take in one frame's light; a change when there is one, which is in force from then on.
 
         Args:
@@ -126,7 +105,7 @@ class Follower:
             self._moved_s = now_s
         return self._let_go(now_s) or self._follow(now_s)
 
-    def _let_go(self, now_s: float) -> Change | None:
+    def _let_go(self, now_s: float) -> LightChange | None:
         newest = [each.typical() for each in list(self._seen)[-_NEWEST:]]
         if self._then is None or len(newest) < _NEWEST or self.correction.is_identity:
             return None
@@ -135,15 +114,18 @@ class Follower:
             return self._change(now_s, "released", Correction(), Correction())
         return None
 
-    def _follow(self, now_s: float) -> Change | None:
+    def _follow(self, now_s: float) -> LightChange | None:
         if len(self._seen) < _LEAST or now_s - self._fitted_s < self.pace.fit_s or self._moved_s is None:
             return None
         self._fitted_s = now_s
         frames = _joined(self._seen)
         now = frames.typical()
+        now_in_force = self._bounded(self.correction, now)
+        if now_in_force == self.correction and self._is_near(now):
+            self._moved_s = now_s
+            return None
         found = self._fitting(frames, self._reference, self.pace.max_noise)
         target = self._bounded(found.correction or Correction(), now)
-        now_in_force = self._bounded(self.correction, now)
         if now_in_force != self.correction:
             return self._change(now_s, "noise", now_in_force, target)
         if _moved(self.correction, target, now) < self.pace.dead_band:
@@ -152,6 +134,10 @@ class Follower:
         reach = self.pace.step_per_min * (now_s - self._moved_s) / 60
         stepped = self._bounded(_towards(self.correction, target, now, reach), now)
         return None if stepped == self.correction else self._change(now_s, "followed", stepped, target)
+
+    def _is_near(self, now: Reals) -> bool:
+        """The corrected frames are the reference within the dead band: nothing need be fitted, which costs most."""
+        return self._then is not None and float(np.abs(self._corrected(now) - self._then).mean()) < self.pace.dead_band
 
     def _bounded(self, correction: Correction, now: Reals) -> Correction:
         noise = self._noise()
@@ -165,8 +151,8 @@ class Follower:
 
     def _change(
         self, now_s: float, why: Literal["followed", "released", "noise"], correction: Correction, target: Correction
-    ) -> Change:
-        change = Change(now_s, why, self.correction, correction, target, self._noise())
+    ) -> LightChange:
+        change = LightChange(now_s, why, self.correction, correction, target, self._noise())
         self.correction, self._moved_s = correction, now_s
         if why == "released":
             # What was seen before the lamp went on says nothing of the light now.

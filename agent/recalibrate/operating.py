@@ -16,7 +16,7 @@ The deployed model's own boxes are a truth for the new one alone: by them the ol
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,15 @@ LEAST_EVIDENCE = 5
 """Fewer false positives than this, by the old model and by the new one at the old threshold, say nothing of a rate."""
 
 _RESAMPLES = 1000
+
+
+MayMove = Callable[[int, float, float], bool]
+"""Asked before a threshold is moved: the class, the old threshold, the one that keeps the rate."""
+
+
+def always(_class_id: int, _old: float, _new: float) -> bool:
+    """Every move is made."""
+    return True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,7 +65,7 @@ class Refit:
 
     Attributes:
         old_threshold: the deployed one.
-        threshold: the one that keeps the rate; the deployed one where there is too little evidence.
+        threshold: the one that keeps the rate; the deployed one where there is too little evidence for another.
         old_rate: false positives a frame, the old model at its threshold.
         rate: the same of the new model at ``threshold``.
         interval: of ``rate``, 95 %, by blocks of frames.
@@ -115,6 +124,7 @@ def refit(
     default: float = 0.5,
     floor: float = 0.05,
     block: int = 15,
+    may_move: MayMove = always,
 ) -> dict[int, Refit]:
     """A threshold for each class that either model finds, at the old rate of false positives.
 
@@ -125,6 +135,7 @@ def refit(
         default: of the other classes.
         floor: below it no detection was kept, so no threshold is put there; a deployed one may lie there already.
         block: frames that are drawn together, since neighbours are alike.
+        may_move: asked of each move; where it says no, the threshold stays.
 
     Raises:
         ValueError: the two are not of the same frames, there is none, or a number is out of its range.
@@ -134,10 +145,15 @@ def refit(
     if not all(0 <= number <= 1 for number in (*thresholds.values(), default, floor)) or block < 1:
         raise ValueError("thresholds and floor lie within 0 to 1, and a block has a frame at least")
     classes = sorted({int(number) for each in (*old, *new) for number in each.class_id})
-    return {
-        number: _refit(_scores(old, number), _scores(new, number), thresholds.get(number, default), floor, block)
-        for number in classes
-    }
+
+    def found(number: int) -> Refit:
+        before, after, threshold = _scores(old, number), _scores(new, number), thresholds.get(number, default)
+        fresh = _refit(before, after, threshold, floor, block)
+        if not fresh.is_moved or may_move(number, threshold, fresh.threshold):
+            return fresh
+        return _rated(before, after, threshold, threshold, block)
+
+    return {number: found(number) for number in classes}
 
 
 def _scores(frames: Sequence[Judged], class_id: int) -> list[FloatArray]:
@@ -151,6 +167,12 @@ def _refit(old: list[FloatArray], new: list[FloatArray], threshold: float, floor
     chosen = threshold
     if evidence >= LEAST_EVIDENCE:
         chosen = _threshold(np.concatenate(new), allowed, threshold, floor)
+    return _rated(old, new, threshold, chosen, block)
+
+
+def _rated(old: list[FloatArray], new: list[FloatArray], threshold: float, chosen: float, block: int) -> Refit:
+    allowed = int(_counts(old, threshold).sum())
+    evidence = max(allowed, int(_counts(new, threshold).sum()))
     counts = _counts(new, chosen)
     return Refit(threshold, chosen, allowed / len(old), float(counts.mean()), rate_interval(counts, block), evidence)
 
@@ -165,9 +187,10 @@ def _threshold(scores: FloatArray, allowed: int, old: float, floor: float) -> fl
     kept_out = float(best_first[allowed]) if allowed < len(best_first) else -1.0
     let_in = best_first[best_first > kept_out]
     highest = float(let_in[-1]) if len(let_in) else 1.0
-    if old > highest:
+    compared = float(np.float32(old))  # as scores are compared with it
+    if compared > highest:
         return max(min(old, floor), highest)
-    if old > kept_out:
+    if compared > kept_out:
         return old
     return min(1.0, max((kept_out + highest) / 2, float(np.nextafter(kept_out, 2.0))))
 

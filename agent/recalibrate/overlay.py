@@ -1,8 +1,9 @@
-"""What this board has learned about its model: a range patch that lies over the file it was made for.
+"""What this board has learned about its model: a range patch, a correction of the light, score thresholds.
 
-The file itself, signed and received, is never changed: the patched one is made from it at each start, and is used only
-when it is bit for bit what was proven. One small record for each base file, written whole or not at all; dropped by
-``undo``, and of itself when another base comes. Any fault here means the base file runs, and a line in the log.
+The file itself, signed and received, is never changed: what is learned lies over it. The patched file is made from it
+at each start, and is used only when it is bit for bit what was proven. One small record for each base file, written
+whole or not at all; dropped by ``undo``, and of itself when another base comes. Any fault here means that the base file
+runs as it was received, and a line in the log: the parts of a record were proven together.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import contextlib
 import fcntl
 import logging
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,21 +22,99 @@ from msgspec import Meta
 from agent.errors import ModelError, StorageError, UnavailableError
 from agent.files import sync_folder, write_whole
 from agent.model import RangePatch, apply, mapped
+from agent.records import Correction, Learned, Retuned
+from agent.wording import no_json
 
 log = logging.getLogger("agent.service")
 
 FOLDER = "overlays"
 _MOST_BYTES = 64 * 1024
 
+Gain = tuple[float, float, float]
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+Score = Annotated[float, Meta(ge=0.0, le=1.0)]
 
-class Overlay(msgspec.Struct, frozen=True, kw_only=True):
-    """One record."""
 
-    v: Annotated[Literal[1], Meta(description="Version of this record.")] = 1
+class ProvenPatch(msgspec.Struct, frozen=True, kw_only=True):
+    """New ranges, and what proved them."""
+
     patch: Annotated[RangePatch, Meta(description="What is changed.")]
     agreement: Annotated[float, Meta(description="With the float reference after it, 0 to 1, on held-out frames.")]
-    gain: Annotated[tuple[float, float, float], Meta(description="Of agreement: value, low, high (95 %).")]
+    gain: Annotated[Gain, Meta(description="Of agreement: value, low, high (95 %).")]
     frames: Annotated[int, Meta(description="Held-out frames that proved it.")]
+
+
+class ProvenCorrection(msgspec.Struct, frozen=True, kw_only=True):
+    """Another light, and what proved it."""
+
+    correction: Annotated[Correction, Meta(description="What is done to a frame before the model sees it.")]
+    distance: Annotated[float, Meta(description="From the reference's light after it, grey levels, held-out frames.")]
+    gain: Annotated[Gain, Meta(description="How much nearer: value, low, high (95 %), grey levels.")]
+    frames: Annotated[int, Meta(description="Held-out frames that proved it.")]
+
+
+class ProvenThreshold(msgspec.Struct, frozen=True, kw_only=True):
+    """A class's score threshold, and what it rests on."""
+
+    given: Annotated[Score, Meta(description="What the settings said; another number there since wins.")]
+    threshold: Annotated[Score, Meta(description="Used in its place.")]
+    rate: Annotated[float, Meta(description="False positives a frame at it, as far as they could be known.")]
+    evidence: Annotated[int, Meta(description="False positives that this rests on.")]
+    by: Annotated[Literal["correct", "recalibrate"], Meta(description="The rung that asked for it.")]
+
+
+class Overlay(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="v", tag=2):
+    """One record."""
+
+    base_sha256: Annotated[Sha256, Meta(description="Of the file that it lies over.")]
+    ranges: Annotated[ProvenPatch | None, Meta(description="Absent: the file's own.")] = None
+    light: Annotated[ProvenCorrection | None, Meta(description="Absent: as the camera gives it.")] = None
+    thresholds: Annotated[dict[str, ProvenThreshold], Meta(description="By class name.")] = {}
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing of it changes anything."""
+        return self.ranges is None and self.light is None and not self.thresholds
+
+    def learned(self) -> Learned:
+        """What is put in force besides the patched file."""
+        return Learned(
+            correction=self.light.correction if self.light else None,
+            thresholds={name: Retuned(each.given, each.threshold) for name, each in self.thresholds.items()},
+            notes=tuple(self._notes()),
+        )
+
+    def _notes(self) -> Iterator[str]:
+        if self.ranges is not None:
+            yield f"a range patch of this board (agreement {self.ranges.agreement:.3f})"
+        if self.light is not None:
+            yield f"a correction of the light of this board ({words(self.light.correction)})"
+        if self.thresholds:
+            moved = (f"{name} {each.given:.2f} -> {each.threshold:.2f}" for name, each in self.thresholds.items())
+            yield f"score thresholds of this board: {', '.join(moved)}"
+
+
+class _First(msgspec.Struct, frozen=True, kw_only=True, tag_field="v", tag=1):
+    """The record of the first version: a range patch alone."""
+
+    patch: RangePatch
+    agreement: float
+    gain: Gain
+    frames: int
+
+    def upgraded(self) -> Overlay:
+        ranges = ProvenPatch(patch=self.patch, agreement=self.agreement, gain=self.gain, frames=self.frames)
+        return Overlay(base_sha256=self.patch.base_sha256, ranges=ranges)
+
+
+def words(correction: Correction) -> str:
+    """A correction's numbers that do something, in words."""
+    said = [f"black {correction.black:g}"] if correction.black else []
+    said += [f"gain {correction.gain:.2f}"] if correction.gain != 1 else []
+    said += [f"gamma {correction.gamma:.2f}"] if correction.gamma != 1 else []
+    blue, green, red = correction.balance
+    said += [f"blue x{blue:.2f}, green x{green:.2f}, red x{red:.2f}"] if correction.balance != (1, 1, 1) else []
+    return ", ".join(said) or "none"
 
 
 def read(state: Path, base_sha256: str) -> Overlay | None:
@@ -42,19 +122,24 @@ def read(state: Path, base_sha256: str) -> Overlay | None:
 
     Raises:
         StorageError: it cannot be read.
-        ModelError: it is damaged.
+        ModelError: it is damaged, or is for another base.
     """
     path = _path(state, base_sha256)
     try:
         with path.open("rb") as file:
             data = file.read(_MOST_BYTES + 1)
-        return msgspec.json.decode(data, type=Overlay)
+        found = msgspec.json.decode(data, type=_First | Overlay)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise StorageError(f"{path}: cannot be read: {error.strerror}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ModelError(f"{path}: is damaged: {error}; remove it with `edge-agent recalibrate --undo`") from None
+        why = no_json(error, Overlay)
+        raise ModelError(f"{path}: is damaged: {why}; remove it with `edge-agent recalibrate --undo`") from None
+    overlay = found.upgraded() if isinstance(found, _First) else found
+    if overlay.base_sha256 != base_sha256 or (overlay.ranges and overlay.ranges.patch.base_sha256 != base_sha256):
+        raise ModelError(f"{path}: is for another file; remove it with `edge-agent recalibrate --undo`")
+    return overlay
 
 
 def write(state: Path, overlay: Overlay) -> Path:
@@ -63,7 +148,7 @@ def write(state: Path, overlay: Overlay) -> Path:
     Raises:
         StorageError: it cannot be written.
     """
-    path = _path(state, overlay.patch.base_sha256)
+    path = _path(state, overlay.base_sha256)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, msgspec.json.encode(overlay))
@@ -89,23 +174,38 @@ def remove(state: Path, base_sha256: str) -> bool:
     return True
 
 
-def patched(state: Path, base: Path, base_sha256: str) -> Path | None:
-    """The file to run in place of ``base``; None where nothing, or nothing usable, lies over it."""
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """What lies over a base file, ready to be run.
+
+    Attributes:
+        overlay: the record.
+        path: the file to run: the patched one, or the base where no patch is in the record.
+        learned: everything else of the record.
+    """
+
+    overlay: Overlay
+    path: Path
+    learned: Learned
+
+
+def in_force(state: Path, base: Path, base_sha256: str) -> InForce | None:
+    """What lies over ``base``; None where nothing, or nothing usable, does."""
     try:
         overlay = read(state, base_sha256)
         if overlay is None:
             return None
-        made = apply(mapped(base), overlay.patch)
-        path = state / FOLDER / f"{overlay.patch.result_sha256}.tflite"
-        _keep(path, made)
+        path = _patched(state, base, overlay.ranges.patch) if overlay.ranges else base
     except (ModelError, StorageError) as error:
         log.warning("what this board learned is not used: %s", error)
         return None
     except OSError as error:
         log.warning("what this board learned is not used: %s: %s", error.filename, error.strerror)
         return None
-    log.info("a range patch of this board lies over the model: agreement %.3f", overlay.agreement)
-    return path
+    learned = overlay.learned()
+    for note in learned.notes:
+        log.info("over the model lies %s", note)
+    return InForce(overlay, path, learned)
 
 
 @contextlib.contextmanager
@@ -132,6 +232,13 @@ def alone(state: Path) -> Iterator[None]:
 
 def _path(state: Path, base_sha256: str) -> Path:
     return state / FOLDER / f"{base_sha256}.json"
+
+
+def _patched(state: Path, base: Path, patch: RangePatch) -> Path:
+    made = apply(mapped(base), patch)
+    path = state / FOLDER / f"{patch.result_sha256}.tflite"
+    _keep(path, made)
+    return path
 
 
 def _keep(path: Path, data: bytes) -> None:

@@ -6,7 +6,7 @@ both models saw the same ones. A gain whose interval includes zero is none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,11 +23,13 @@ class Answer:
 
     Attributes:
         detections: at the deployed thresholds.
-        heads: float32, the raw heads one after the other, real values; None where they cannot be read.
+        heads: float32, the raw heads one after the other, real values; empty where they cannot be read.
+        loose: lower scores too, for the operating point; None where nobody asked for them.
     """
 
     detections: Detections
     heads: tuple[FloatArray, ...] = ()
+    loose: Detections | None = None
 
 
 Answerer = Callable[[Pixels], Answer]
@@ -74,11 +76,14 @@ class Proof:
         return self.gain.low > 0.0
 
 
-Seen = Callable[[int, Pixels, Answer, Answer], None]
-"""Told of each frame that was proven: how many there are in all, the frame, old and new."""
+Said = tuple[Answer, Answer, Answer]
+"""What the reference, the old and the new model say of one frame."""
+
+Seen = Callable[[int, Pixels, Said], None]
+"""Told of each frame that was proven: how many there are in all, the frame, what was said of it."""
 
 
-def unseen(_total: int, _pixels: Pixels, _old: Answer, _new: Answer) -> None:
+def unseen(_total: int, _pixels: Pixels, _said: Said) -> None:
     """Nobody looks."""
 
 
@@ -94,21 +99,34 @@ def compare(
         blocks: frames, block by block.
         seen: told of each frame.
     """
-    frames, rows, old_side, new_side = sum(map(len, blocks)), [], _Sums(), _Sums()
-    for block in blocks:
-        first, second = _Sums(), _Sums()
+    frames = sum(map(len, blocks))
+
+    def said(block: Sequence[Pixels]) -> Iterator[Said]:
         for pixels in block:
-            truth, before, after = reference(pixels), old(pixels), new(pixels)
+            answers = reference(pixels), old(pixels), new(pixels)
+            seen(frames, pixels, answers)
+            yield answers
+
+    return weigh(said(block) for block in blocks)
+
+
+def weigh(blocks: Iterable[Iterable[Said]]) -> Proof:
+    """The proof of what was said, block by block; at least two blocks."""
+    rows, counts, old_side, new_side = [], [], _Sums(), _Sums()
+    for block in blocks:
+        first, second, count = _Sums(), _Sums(), 0
+        for truth, before, after in block:
             first.add(truth, before)
             second.add(truth, after)
-            seen(frames, pixels, before, after)
-        rows.append(np.concatenate([first.row(), second.row(), [len(block)]]))
+            count += 1
+        rows.append(np.concatenate([first.row(), second.row(), [count]]))
+        counts.append(count)
         old_side.join(first)
         new_side.join(second)
     heads = len(old_side.noise)
     return Proof(
-        frames=frames,
-        blocks=len(blocks),
+        frames=sum(counts),
+        blocks=len(rows),
         old=old_side.side(),
         new=new_side.side(),
         gain=interval(rows, _difference(_quality)),

@@ -16,6 +16,8 @@ from agent.records.board import (
 )
 from agent.records.correction import Correction
 from agent.records.frame import CameraState, CameraStatus, Detections, Frame, FrameResult, Labels, Placement, StageTimes
+from agent.records.learned import NOTHING_LEARNED, Learned, Retuned
+from agent.records.light import ChangeCause, LightChange, LightState, LightStatus
 from agent.records.model import MOST_ANCHORS, AnchorMap, Heads, ModelCard, ModelInfo, Outputs, RuntimeInfo, TensorSpec
 from agent.records.pace import Heat, Pace, PaceState
 from agent.records.presence import Box, Sighting
@@ -39,6 +41,7 @@ from agent.records.telemetry import (
 __all__ = [
     "HOLD_CAUSES",
     "MOST_ANCHORS",
+    "NOTHING_LEARNED",
     "AnchorMap",
     "Answer",
     "BlindCause",
@@ -47,6 +50,7 @@ __all__ = [
     "Box",
     "CameraState",
     "CameraStatus",
+    "ChangeCause",
     "Command",
     "CoolingDevice",
     "Correction",
@@ -64,6 +68,10 @@ __all__ = [
     "Identity",
     "IntArray",
     "Labels",
+    "Learned",
+    "LightChange",
+    "LightState",
+    "LightStatus",
     "MemoryGrowth",
     "ModelCard",
     "ModelInfo",
@@ -74,6 +82,7 @@ __all__ = [
     "Pixels",
     "Placement",
     "ProcessReading",
+    "Retuned",
     "RuntimeInfo",
     "SensorStatus",
     "Sighting",

@@ -8,6 +8,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from agent.wording import no_json
+
 LIMITS = {"black": (0.0, 160.0), "gain": (0.1, 40.0), "gamma": (0.25, 4.0), "balance": (0.25, 4.0)}
 """Least and most of each number. Beyond them it is no correction but another picture."""
 
@@ -80,5 +82,5 @@ class Correction:
             if unknown:
                 raise ValueError(f"a correction has no {unknown[0]!r}")
             return msgspec.convert(raw, cls)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise ValueError(f"no correction: {error}") from None
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise ValueError(f"no correction: {no_json(error, cls)}") from None

@@ -165,7 +165,10 @@ class RuntimeInfo:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """Which model runs."""
+    """Which model runs.
+
+    ``learned`` says what the board has laid over it, one sentence each.
+    """
 
     name: str
     version: str
@@ -173,3 +176,4 @@ class ModelInfo:
     input: str
     num_classes: int | None = None
     arena_bytes: int | None = None
+    learned: tuple[str, ...] = ()

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from agent.records.board import CoolingDevice, EpisodeTotal, HoldCause, MemoryGrowth
 from agent.records.frame import CameraStatus
+from agent.records.light import LightStatus
 from agent.records.model import ModelInfo, RuntimeInfo
 from agent.records.pace import Pace
 
@@ -227,6 +228,8 @@ class Health:
         episodes: how often and how long the board was held back, by cause, since the agent's start.
         growth: how memory grows; None until that can be told.
         planned_restarts: how often the agent ended itself because of ``measure.memory_limit_bytes``, over restarts.
+        pace: how many frames are taken.
+        light: how the correction of the light stands.
     """
 
     uptime_s: float
@@ -240,6 +243,7 @@ class Health:
     growth: MemoryGrowth | None = None
     planned_restarts: int = 0
     pace: Pace = field(default_factory=Pace)
+    light: LightStatus = field(default_factory=LightStatus)
 
 
 @dataclass(frozen=True, slots=True)

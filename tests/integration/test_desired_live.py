@@ -118,6 +118,11 @@ def look_at(fleet: Fleet) -> None:
     assert wait_until(lambda: fleet.last("state")["state"] == "online")
     assert wait_until(lambda: bool(observer.on(f"{P}/image")), 60)
 
+    acts = {"governor__mode": "act", "governor__target_celsius": 30.0, "governor__tolerance": 0.0}
+    fleet.want(**acts, measure__sensors_s=0.5, mqtt__profile="live", measure__p99_limit_s=0.000001)
+    assert wait_until(lambda: fleet.last("e/paced").get("data", {}).get("acted") is True, 30)
+    assert wait_until(lambda: "p99 of the work" in fleet.last("a/latency").get("message", ""), 30)
+
     observer.publish(f"{P}/desired", b"", retain=True)
     assert wait_until(lambda: fleet.last("reported")["phase"] == "idle")
     assert wait_until(lambda: fleet.last("birth")["config_sha256"] == hashes[0])

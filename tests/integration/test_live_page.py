@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -15,11 +13,10 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from tests.conftest import missing
+from tests.browsers import chromium
 from tests.servers.mosquitto import Mosquitto
 from tests.test_demo import Demo
 from tools.fleet.collector import Collector
@@ -29,27 +26,12 @@ from tools.fleet.web import listen, serving
 pytestmark = [pytest.mark.broker, pytest.mark.slow]
 
 PICTURE = Path(__file__).parent.parent.parent / "build" / "live-page.png"
-# Without them Chromium speaks to its maker's hosts at every start.
-QUIET = ("quic", "background-networking", "component-update", "sync", "gpu")
 
 
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
-    program, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if program is None or driver is None:
-        missing("no chromium and chromedriver: apt install chromium chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(program)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    switches = ["headless=new", "no-first-run", "window-size=1280,1000", f"user-data-dir={tmp_path}/profile"]
-    switches += [f"disable-{name}" for name in QUIET]
-    if os.geteuid() == 0:
-        switches.append("no-sandbox")
-    for switch in switches:
-        options.add_argument(f"--{switch}")
-    window = webdriver.Chrome(options=options, service=Service(str(driver)))
-    yield window
-    window.quit()
+    with chromium(tmp_path) as window:
+        yield window
 
 
 def figures(browser: webdriver.Chrome) -> dict[str, str]:

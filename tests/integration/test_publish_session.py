@@ -265,6 +265,7 @@ def test_what_was_kept_is_answered_though_the_rest_of_the_service_is_not_up_yet(
         overlay=None,  # type: ignore[arg-type]  # nothing is desired
         clock=time.monotonic,
         wall=wall_clock,
+        relearn=str,
     )
     remote.attach(Listener())  # type: ignore[arg-type]
     remote.commands.take(Command("snapshot", "late", expires_s=1.0))
