@@ -39,14 +39,14 @@ def block_sums(values: npt.NDArray[Any], block: int) -> Doubles:
     return np.asarray(total[block:] - total[:-block])
 
 
-def drawn_sums(sums: Doubles, blocks: int, draws: int, seed: int) -> Doubles:
+def drawn_sums(sums: Doubles, blocks: int, draws: int, seed: int | np.random.Generator) -> Doubles:
     """The sums of ``blocks`` blocks drawn with replacement, ``draws`` times.
 
     Args:
         sums: (n,) or (n, k), of the blocks that are drawn from; n at least 1.
         blocks: how many make up a draw.
         draws: how many draws.
-        seed: the same one gives the same draws.
+        seed: the same one gives the same draws; or a generator, which goes on.
 
     Returns:
         (draws,) or (draws, k).

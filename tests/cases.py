@@ -15,7 +15,7 @@ COCO = "models/coco_ssd_mobilenet_v1_1.0_quant_2018_06_29.tflite"
 PERSON_CLIP = "video/one-by-one-person-detection.mp4"
 
 
-def edge_agent(*arguments: object, timeout: float = 60, **environment: str) -> subprocess.CompletedProcess[str]:
+def edge_agent(*arguments: object, timeout: float = 200, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the command and take what it prints."""
     return subprocess.run(
         [sys.executable, "-m", "agent", *map(str, arguments)],

@@ -42,7 +42,7 @@ def test_frames_that_nobody_will_take_are_not_decoded() -> None:
     while camera.status().state != "down":
         camera.read(0.3)
     camera.stop()
-    assert len(prepared) < 0.3 * camera.status().frames_total
+    assert len(prepared) < 0.5 * camera.status().frames_total
 
 
 class Nap:

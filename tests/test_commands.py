@@ -596,7 +596,22 @@ def test_a_forged_row_is_moved_aside(tmp_path: Path) -> None:
     desk.ledger.close()
     with sqlite3.connect(tmp_path / FILE_NAME) as file:
         file.execute("UPDATE commands SET status = 'sideways', data = '{'")
-    assert Desk(tmp_path).ledger.find(("loglevel", "1")) is None
+    second = Desk(tmp_path)
+    assert second.ledger.find(("loglevel", "1")) is None
+    assert second.ledger.is_lasting
+    assert (tmp_path / f"{FILE_NAME}.corrupt-1").exists()
+
+
+def test_a_row_is_written_once(tmp_path: Path) -> None:
+    desk, written = Desk(tmp_path), list[int]()
+    rows = desk.ledger._disk._store
+    assert rows is not None
+    put = rows.put
+    rows.put = lambda fresh: written.append(len(fresh)) or put(fresh)  # type: ignore[method-assign,func-returns-value]
+    for name in "123":
+        desk.ask("loglevel", name, {"level": "debug"})
+    assert written == [1] * 6, "accepted, and the outcome"
+    assert not desk.ledger.is_behind
 
 
 def test_a_file_that_another_process_holds_is_left_alone(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from agent.records import Command, Correction, FrameResult
 from tests.servers.mosquitto import wait_until
 
 DAY, NIGHT = "light=1&noise=0.5", "light=0.15&noise=0.5"
-PATIENCE_S = 120.0
+PATIENCE_S = 250.0
 FRAMES = 40
 
 

@@ -173,7 +173,7 @@ def test_what_stays_away_expires() -> None:
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 
 
-@effort(deadline=None)
+@effort(deadline=None, max_examples=30)
 @example([("a", "b-c"), ("a-b", "c"), ("", "a-b-c"), ("all", "c"), ("", "c"), ("a", "B-c"), ("zone", "{{ x }}")])
 @given(st.lists(st.tuples(st.just("") | names, names), min_size=1, max_size=6, unique=True))
 def test_any_name_of_a_class_or_zone_makes_a_sensor_of_its_own(pairs: list[tuple[str, str]]) -> None:
