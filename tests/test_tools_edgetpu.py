@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import os
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import given as over
+from hypothesis import strategies as st
 
 from agent.errors import ModelError, StorageError, UnavailableError
 from agent.model import Net, RangePatch, apply, groups, make
@@ -19,8 +22,9 @@ from agent.recalibrate.overlay import Overlay
 from tests.models import demo_file
 from tests.test_model_patch import wider
 from tests.tiny import CUSTOM, Op, Tensor, Tiny
+from tools.edgetpu import compiler as compiler_module
 from tools.edgetpu.carry import Made, carry, read_patch, refuse_other, told
-from tools.edgetpu.compiler import Left, compile_with, read_log
+from tools.edgetpu.compiler import MAPPED, Left, compile_with, read_log
 
 STAND_IN = Path(__file__).parent / "standins" / "edgetpu_compiler.sh"
 DATA_TYPE = "Operation is working on an unsupported data type"
@@ -145,6 +149,30 @@ def test_the_table_of_an_old_compiler_is_read_without_a_total() -> None:
     log = read_log(f"Operator   Count   Status\n\nCONV_2D   36\tMapped to Edge TPU\r\nCUSTOM  1  {DATA_TYPE}  \n")
     assert log.is_whole
     assert (log.mapped, log.left) == (36, (Left("CUSTOM", 1, DATA_TYPE),))
+
+
+@over(
+    table=st.dictionaries(
+        st.tuples(st.sampled_from(["CONV_2D", "CUSTOM", "RESHAPE"]), st.sampled_from([MAPPED, DATA_TYPE, "Foo (bar)"])),
+        st.integers(1, 999),
+    ),
+    again=st.booleans(),
+)
+def test_every_row_of_a_table_is_read_once_however_often_it_is_printed(
+    *, table: dict[tuple[str, str], int], again: bool
+) -> None:
+    text = "".join(f"{name:<30} {count:<10} {why}\n" for (name, why), count in table.items())
+    log = read_log(f"Operator   Count   Status\n\n{text}{text if again else ''}")
+    assert log.mapped == sum(count for (_, why), count in table.items() if why == MAPPED)
+    assert log.named == sum(table.values())
+    assert {(row.name, row.why): row.count for row in log.left} == {
+        key: count for key, count in table.items() if key[1] != MAPPED
+    }
+
+
+def test_the_worked_example_of_the_log_is_true() -> None:
+    found = doctest.testmod(compiler_module)
+    assert (found.failed, found.attempted) == (0, 2)
 
 
 def test_without_the_compiler_the_patched_file_is_written_and_it_is_said_what_to_do(
