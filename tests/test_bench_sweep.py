@@ -137,14 +137,17 @@ def test_limits_are_held_by_the_tail_and_by_every_window() -> None:
     assert best([row(1, warming)], celsius=60.0) is None, "it was cool at the begin only"
 
 
-def test_a_swept_model_is_not_written_down_and_stands_in_a_bundles_place(tmp_path: Path) -> None:
+def test_a_swept_model_is_not_written_down_and_stands_in_a_bundles_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = row(2, result())
     swept = msgspec.structs.replace(found, settings=found.settings | {"model.path": "b.tflite"})
     assert to_write(swept) == {"runtime.num_threads": 2}
     with_bundle = settings.override(Config(), {"model.bundle": "demo:"})
     assert combinations(["model=a.tflite"], with_bundle) == [{"model.path": "a.tflite"}]
-    rows = list(sweep(with_bundle, Plan(seconds=1.0), [{"model.path": str(tmp_path / "gone.tflite")}]))
-    assert "gone.tflite" in rows[0].error
+    monkeypatch.chdir(tmp_path)
+    rows = list(sweep(with_bundle, Plan(seconds=1.0), [{"model.path": "gone.tflite"}]))
+    assert str(tmp_path / "gone.tflite") in rows[0].error, "a path means what it meant where the sweep began"
     assert "model.bundle" not in rows[0].error
 
 

@@ -319,3 +319,32 @@ def test_old_heat_is_forgotten() -> None:
     governor = Governor(ACT)
     feed(governor, 84.0, seconds=600)
     assert len(governor._seen) <= 10
+
+
+def test_a_clock_that_is_held_back_by_heat_is_helped_twice_as_often() -> None:
+    held, free = feed(Governor(ACT), 84.0, seconds=30, throttled=True), feed(Governor(ACT), 84.0, seconds=30)
+    assert held.share < free.share < 1.0
+
+
+def test_a_held_clock_is_no_reason_once_its_limit_was_given_up() -> None:
+    governor = Governor(ACT, (SOFT, HARD))
+    feed(governor, 66.0, seconds=200, throttled=True)
+    feed(governor, 70.0, seconds=PATIENCE_S + 100, from_s=200, throttled=True)
+    assert governor.target_celsius == 79.0
+    for tick in range(65):
+        pace = governor.look(Heat(700.0 + 5.0 * tick, 70.0 + 0.1 * tick, None, True, 20.0))
+        assert pace.state == "free", "the soft limit holds the clock, and was left to the firmware"
+
+
+def test_a_held_clock_on_a_board_that_cools_is_left_alone() -> None:
+    governor = Governor(ACT)
+    for tick in range(7):
+        pace = governor.look(Heat(5.0 * tick, 78.5 - 0.5 * tick, None, tick > 2, 20.0))
+        assert pace.state == "free"
+
+
+def test_a_board_far_below_its_target_is_not_slowed_however_fast_it_warms() -> None:
+    governor = Governor(ACT)
+    for tick in range(7):
+        assert governor.look(Heat(5.0 * tick, 60.0 + 2.5 * tick, None, False, 20.0)).state == "free"
+    assert governor.look(Heat(35.0, 77.5, None, False, 20.0)).state == "paced"
