@@ -348,3 +348,11 @@ def test_a_board_far_below_its_target_is_not_slowed_however_fast_it_warms() -> N
     for tick in range(7):
         assert governor.look(Heat(5.0 * tick, 60.0 + 2.5 * tick, None, False, 20.0)).state == "free"
     assert governor.look(Heat(35.0, 77.5, None, False, 20.0)).state == "paced"
+
+
+def test_advice_is_never_below_the_least_rate_also_when_the_camera_got_slower() -> None:
+    governor = Governor(GovernorConfig(mode="advise", lowest_fps=0.2))
+    feed(governor, 84.0, seconds=60, fps=1.0)
+    assert governor.pace.share < 1.0
+    pace = feed(governor, 60.0, seconds=40, from_s=200, fps=0.125)
+    assert (pace.state, pace.interval_s) == ("free", 0.0)
