@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 
 from bench import compare, governor, litert, memory, parity, publish, render, sensors, start, street
-from bench.recalibrate import coco, light
+from bench.recalibrate import coco, cost, face_mask, light, loss, natural, twin
 from bench.recalibrate import demo as recalibrate
 
 BENCHES: dict[str, Callable[[list[str]], None]] = {
@@ -24,6 +24,11 @@ BENCHES: dict[str, Callable[[list[str]], None]] = {
     "recalibrate": recalibrate.main,
     "light": light.main,
     "recalibrate-coco": coco.main,
+    "recalibrate-natural": natural.main,
+    "recalibrate-loss": loss.main,
+    "recalibrate-cost": cost.main,
+    "recalibrate-twin": twin.main,
+    "recalibrate-face-mask": face_mask.main,
 }
 SHORT = ("street", "start", "memory")
 """What ``make bench`` runs; ``growth`` takes ten minutes, ``compare`` forty."""

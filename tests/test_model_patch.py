@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,12 +21,18 @@ from agent.model.patch import MOST_BYTES
 from tests.conftest import ASSETS, missing
 from tests.models import demo_file
 
-QUANTIZED = ("coco_ssd_mobilenet_v1_1.0_quant_2018_06_29.tflite", "automl_traffic_lstm_ssd_quant.tflite", "demo:")
+QUANTIZED = (
+    "coco_ssd_mobilenet_v1_1.0_quant_2018_06_29.tflite",
+    "automl_traffic_lstm_ssd_quant.tflite",
+    "demo:model.tflite",
+    "demo:model.raw.tflite",
+    "invalid/add_quantized_int8.tflite",
+)
 
 
 def load(name: str) -> memoryview:
-    if name == "demo:":
-        return memoryview(demo_file())
+    if name.startswith("demo:"):
+        return memoryview(demo_file(name.removeprefix("demo:")))
     path = ASSETS / "models" / name
     if not path.exists():
         missing(f"no model at {path}")
@@ -39,7 +46,7 @@ def data(request: pytest.FixtureRequest) -> memoryview:
 
 @pytest.fixture(scope="module")
 def demo() -> memoryview:
-    return load("demo:")
+    return load("demo:model.tflite")
 
 
 def own(group: Group) -> Scale:
@@ -59,6 +66,28 @@ def test_the_same_ranges_give_the_same_file_to_the_last_bit(data: memoryview) ->
     patch, same = make(data, [None if group.frozen else own(group) for group in found])
     assert same == bytes(data)
     assert apply(data, patch) == bytes(data)
+
+
+def refusal(path: Path) -> str:
+    """Why the file has no ranges to change; empty when it has."""
+    try:
+        groups(Net(mapped(path)))
+    except ModelError as error:
+        return str(error)
+    return ""
+
+
+def test_every_quantized_file_of_the_assets_is_among_them(assets: Path) -> None:
+    """What else lies there is float, compiled for the Edge TPU, or no model: each says so."""
+    files = {str(path.relative_to(assets / "models")): path for path in (assets / "models").rglob("*.tflite")}
+    said = {name: refusal(path) for name, path in files.items()}
+    assert {name for name, why in said.items() if not why} == {
+        name for name in QUANTIZED if not name.startswith("demo:")
+    }
+    for name, why in said.items():
+        assert not why or re.search(
+            "not quantized|for the Edge TPU|damaged|not a TFLite|not known|no graph|several graphs", why
+        ), (name, why)
 
 
 def test_a_patch_of_every_range_has_at_most_a_kilobyte_and_makes_its_file_again(data: memoryview) -> None:
@@ -202,6 +231,10 @@ def test_what_is_no_scale_is_refused(demo: memoryview, scale: float) -> None:
     [
         ("face_mask_detection_float.tflite", "is not quantized"),
         ("edgetpu/mediapipe_face_detector_quantized_edgetpu.tflite", "compiled for the Edge TPU.*compile that again"),
+        (
+            "edgetpu/ssd_mobilenet_v1_coco_quant_postprocess_segment_3_of_4_edgetpu.tflite",
+            "compiled for the Edge TPU.*compile that again",
+        ),
     ],
 )
 def test_files_that_have_no_ranges_to_change_say_why(name: str, words: str) -> None:
