@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from agent.errors import ModelError
 from agent.infer import choose_backend
 from agent.model import Group, Net, RangePatch, Scale, apply, groups, make, mapped, range_of, rescale, scale_for
+from agent.model.draft import Draft
 from agent.model.groups import biased
 from agent.model.patch import MOST_BYTES
 from tests.conftest import ASSETS, missing
@@ -203,6 +204,41 @@ def test_a_bias_that_leaves_its_32_bits_is_refused_and_named(demo: memoryview) -
     tiny: list[Scale | None] = [None if group.frozen else Scale(1e-12, 0) for group in found]
     with pytest.raises(ModelError, match=r"operation \d+ \(\w+\): .* more than 32 bits"):
         make(demo, tiny)
+
+
+def with_dead_channel(data: memoryview, weight: float) -> tuple[memoryview, int]:
+    """The file as quantizers write a channel without weights, its bias at the end of 32 bits; and its bias's tensor."""
+    net = Net(data)
+    ends = next(ends for op in net.ops[1:] if (ends := biased(op)) and ends[2] >= 0)
+    bias, weights = net.tensors[ends[2]], net.tensors[ends[1]]
+    draft = Draft(data)
+    counts = np.frombuffer(bias.data, "<i4").copy()
+    counts[0] = np.iinfo(np.int32).min
+    draft.put_array(bias.table_of_data.entries(0, 1)[0], counts)
+    table = weights.table.table(4)
+    assert table is not None
+    draft.put_array(table.entries(2, 4)[0], np.concatenate([[weight], weights.scales[1:]]).astype(np.float32))
+    return memoryview(draft.finished()), ends[2]
+
+
+def narrower(data: memoryview) -> tuple[RangePatch, bytes]:
+    found = groups(Net(data))
+    return make(data, [None if group.frozen else Scale(0.6 * group.scale, group.zero_point) for group in found])
+
+
+def test_a_bias_that_stood_at_the_end_of_its_32_bits_stays_there(demo: memoryview) -> None:
+    data, bias = with_dead_channel(demo, 7.9e-12)
+    patch, made = narrower(data)
+    before, after = (np.frombuffer(Net(each).tensors[bias].data, "<i4") for each in (data, memoryview(made)))
+    assert after[0] == np.iinfo(np.int32).min
+    np.testing.assert_allclose(after[1:], before[1:] / 0.6, atol=0.51)
+    assert apply(data, patch) == made
+
+
+def test_a_bias_at_the_end_of_its_32_bits_that_means_something_is_refused(demo: memoryview) -> None:
+    data, _ = with_dead_channel(demo, 1e-6)
+    with pytest.raises(ModelError, match="more than 32 bits"):
+        narrower(data)
 
 
 def test_scales_are_counted_as_the_patch_carries_them(demo: memoryview) -> None:

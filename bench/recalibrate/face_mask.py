@@ -35,6 +35,7 @@ from agent.pipeline import Model, load_model
 from agent.recalibrate.application import choose_scales
 from agent.recalibrate.blocks import interval
 from agent.recalibrate.probe import wide_probe
+from agent.recalibrate.ranges import Estimator
 from agent.records import Outputs, Pixels
 from bench.common import ASSETS, CLIP, ROOT, machine, need
 
@@ -43,6 +44,7 @@ EXAMPLE = ROOT / "docs" / "examples" / "face_mask.toml"
 WEB = 24
 CALIBRATION, JUDGED = 25, 30
 DARK = 0.25
+HOW: tuple[Estimator, ...] = ("min-max", "mse")
 Statistics = dict[str, dict[str, Any]]
 
 
@@ -77,7 +79,7 @@ def main(arguments: list[str]) -> None:
             "bench: ai-edge-quantizer is not installed; make an environment for it:\n" + __doc__.rpartition("::")[2]
         )
     print(f"recalibrate-face-mask: {options.calibration} frames measured, {options.judged} judged; {machine()}")
-    print("| file | SQNR boxes | scores | worst score error |\n|---|---|---|---|")
+    print("| file | SQNR of boxes, scores, dB | worst score error | less re-quantized, dB |\n|---|---|---|---|")
     kept, judged = clip_frames(options.calibration, options.judged, mixed=options.mixed)
     with tempfile.TemporaryDirectory() as folder:
         Lab(Path(folder), kept, judged).table()
@@ -93,34 +95,36 @@ class Lab:
 
     def table(self) -> None:
         """Print a row for each file."""
+        same, dark = self._statistics(self._kept), self._statistics([darkened(pixels) for pixels in self._kept])
         starts = {
-            "24 other pictures": web_pictures(),
-            "the same frames at a quarter of the light": [darkened(pixels) for pixels in self._kept],
+            "24 other pictures": self._statistics(web_pictures()),
+            "a quarter of the light, the input's range mended": whole_input(dark),
+            "a quarter of the light": dark,
         }
-        same = self._statistics(self._kept)
-        self._row("quantizer's default, same camera", quantized(same))
-        for name, pictures in starts.items():
-            start = self._write("start", quantized(self._statistics(pictures)))
-            self._row(f"quantizer's default, {name}", start.read_bytes())
-            for how in ("min-max", "mse"):
+        self._row("quantizer's default, same camera", self._judged_file(quantized(same)))
+        for name, statistics in starts.items():
+            start = self._write("start", quantized(statistics))
+            self._row(f"quantizer's default, {name}", self._judged_file(start.read_bytes()))
+            for how in HOW:
                 scales, patched = self._patched(start, how)
-                one = self._row(f"  patched, {how}", patched)
-                whole = quantized(with_ranges(same, Net(mapped(start)), scales))
-                other = self._row("  re-quantized from float, the same ranges", whole)
-                print(f"| {self._difference(one, other)} | | | |", flush=True)
+                one = self._judged_file(patched)
+                other = self._judged_file(quantized(with_ranges(same, Net(mapped(start)), scales)))
+                self._row(f"patched, {how}", one, difference(one, other))
+                self._row("re-quantized from float, the same ranges", other)
 
-    def _patched(self, start: Path, how: Any) -> tuple[list[Scale | None], bytes]:
+    def _patched(self, start: Path, how: Estimator) -> tuple[list[Scale | None], bytes]:
         data = mapped(start)
         model = self._load(start)
         seen = wide_probe(data, [model.preprocess(pixels) for pixels in self._kept], choose_backend())
         scales = choose_scales(data, seen, how)
         return scales, rescale(Net(data), groups(Net(data)), scales)
 
-    def _row(self, name: str, data: bytes) -> Error:
-        found = self._error(self._load(self._write("row", data)))
+    def _row(self, name: str, found: Error, less: str = "") -> None:
         boxes, scores = found.sqnr_db
-        print(f"| {name} | {boxes:.2f} dB | {scores:.2f} dB | {found.worst_score:.3f} |", flush=True)
-        return found
+        print(f"| {name} | {boxes:.2f}, {scores:.2f} | {found.worst_score:.3f} | {less} |", flush=True)
+
+    def _judged_file(self, data: bytes) -> Error:
+        return self._error(self._load(self._write("row", data)))
 
     def _error(self, model: Model) -> Error:
         rows, worst = [], 0.0
@@ -132,14 +136,6 @@ class Lab:
             rows.append([*signal, *noise])
             worst = max(worst, float(np.abs(truth.scores - found.scores).max()))
         return Error(np.array(rows), worst)
-
-    def _difference(self, one: Error, other: Error) -> str:
-        rows = list(np.concatenate([one.sums, other.sums], axis=1))
-        found = []
-        for head in range(2):
-            gain = interval(rows, _less(head))
-            found.append(f"{gain.value:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})")
-        return f"  patched less re-quantized: boxes {found[0]}, scores {found[1]} dB"
 
     def _statistics(self, pictures: Sequence[Pixels]) -> Statistics:
         return calibrated([self._float.preprocess(pixels) for pixels in pictures])
@@ -153,6 +149,25 @@ class Lab:
         path.unlink(missing_ok=True)  # an interpreter may still have the former one mapped
         path.write_bytes(data)
         return path
+
+
+def difference(one: Error, other: Error) -> str:
+    """SQNR of boxes and of scores, the one's less the other's, dB, with paired 95 % intervals over frames."""
+    rows = list(np.concatenate([one.sums, other.sums], axis=1))
+    gains = (interval(rows, _less(head)) for head in range(2))
+    return ", ".join(f"{gain.value:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})" for gain in gains)
+
+
+def whole_input(statistics: Statistics) -> Statistics:
+    """The statistics with the input's range as pixels have it, 0 to 1: a patch cannot mend that one."""
+    name = _input_name()
+    ends = statistics[name]
+    return statistics | {name: {**ends, "min": np.zeros_like(ends["min"]), "max": np.ones_like(ends["max"])}}
+
+
+def _input_name() -> str:
+    net = Net(mapped(FLOAT))
+    return net.tensors[net.inputs[0]].name
 
 
 def calibrated(tensors: Sequence[np.ndarray]) -> Statistics:
