@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 
 from bench import compare, governor, litert, memory, parity, publish, render, sensors, start, street
-from bench.recalibrate import coco, follow, light
+from bench.recalibrate import coco, cost, face_mask, follow, light, loss, natural, twin
 from bench.recalibrate import demo as recalibrate
 
 BENCHES: dict[str, Callable[[list[str]], None]] = {
@@ -25,6 +25,11 @@ BENCHES: dict[str, Callable[[list[str]], None]] = {
     "light": light.main,
     "follow": follow.main,
     "recalibrate-coco": coco.main,
+    "recalibrate-natural": natural.main,
+    "recalibrate-loss": loss.main,
+    "recalibrate-cost": cost.main,
+    "recalibrate-twin": twin.main,
+    "recalibrate-face-mask": face_mask.main,
 }
 SHORT = ("street", "start", "memory")
 """What ``make bench`` runs; ``growth`` takes ten minutes, ``compare`` forty."""
