@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 
 from bench import compare, governor, litert, memory, parity, publish, render, sensors, start, street
+from bench.drift import rates
 from bench.recalibrate import coco, light
 from bench.recalibrate import demo as recalibrate
 
@@ -24,6 +25,7 @@ BENCHES: dict[str, Callable[[list[str]], None]] = {
     "recalibrate": recalibrate.main,
     "light": light.main,
     "recalibrate-coco": coco.main,
+    "drift": rates.main,
 }
 SHORT = ("street", "start", "memory")
 """What ``make bench`` runs; ``growth`` takes ten minutes, ``compare`` forty."""
