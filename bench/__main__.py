@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 
 from bench import compare, governor, litert, memory, parity, publish, render, sensors, start, street
+from bench.drift import rates
 from bench.recalibrate import coco, cost, face_mask, follow, light, loss, natural, twin
 from bench.recalibrate import demo as recalibrate
 
@@ -30,6 +31,7 @@ BENCHES: dict[str, Callable[[list[str]], None]] = {
     "recalibrate-cost": cost.main,
     "recalibrate-twin": twin.main,
     "recalibrate-face-mask": face_mask.main,
+    "drift": rates.main,
 }
 SHORT = ("street", "start", "memory")
 """What ``make bench`` runs; ``growth`` takes ten minutes, ``compare`` forty."""

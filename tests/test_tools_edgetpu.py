@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from agent.errors import ModelError, StorageError, UnavailableError
 from agent.model import Net, RangePatch, apply, groups, make
-from agent.recalibrate.overlay import Overlay
+from agent.recalibrate.overlay import Overlay, ProvenCorrection, ProvenPatch
+from agent.records import Correction
 from tests.models import demo_file
 from tests.test_model_patch import wider
 from tests.tiny import CUSTOM, Op, Tensor, Tiny
@@ -77,7 +78,8 @@ def given(tmp_path_factory: pytest.TempPathFactory, base: bytes, patch: RangePat
     folder = tmp_path_factory.mktemp("desk")
     (folder / "ssd.tflite").write_bytes(base)
     (folder / "patch.json").write_bytes(msgspec.json.encode(patch))
-    record = Overlay(patch=patch, agreement=0.97, gain=(0.1, 0.05, 0.2), frames=20)
+    proven = ProvenPatch(patch=patch, agreement=0.97, gain=(0.1, 0.05, 0.2), frames=20)
+    record = Overlay(base_sha256=patch.base_sha256, ranges=proven)
     (folder / "overlay.json").write_bytes(msgspec.json.encode(record))
     compiled(patched).write(folder / "made.tflite")
     return folder
@@ -305,6 +307,19 @@ def test_what_is_no_patch_is_refused_by_name(tmp_path: Path, content: bytes) -> 
     path = tmp_path / "p.json"
     path.write_bytes(content)
     with pytest.raises(ModelError, match=r"p\.json: is no range patch and no overlay record"):
+        read_patch(path)
+
+
+def test_a_record_of_the_first_version_is_read_and_one_without_ranges_refused(
+    given: Path, tmp_path: Path, patch: RangePatch
+) -> None:
+    path = tmp_path / "r.json"
+    first = {"v": 1, "patch": patch, "agreement": 0.97, "gain": (0.1, 0.05, 0.2), "frames": 20}
+    path.write_bytes(msgspec.json.encode(first))
+    assert read_patch(path) == patch
+    light = ProvenCorrection(correction=Correction(gain=2.0), distance=1.0, gain=(9.0, 8.0, 10.0), frames=20)
+    path.write_bytes(msgspec.json.encode(Overlay(base_sha256=patch.base_sha256, light=light)))
+    with pytest.raises(ModelError, match=r"r\.json: this record has no range patch"):
         read_patch(path)
 
 

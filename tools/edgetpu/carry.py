@@ -17,7 +17,8 @@ from agent.errors import ModelError, StorageError, UnavailableError
 from agent.files import write_whole
 from agent.model import Net, RangePatch, apply, groups, mapped
 from agent.model.net import Tensor
-from agent.recalibrate.overlay import Overlay
+from agent.recalibrate import overlay
+from agent.wording import no_json
 from tools.edgetpu.compiler import COMPILER, Log, Run, compile_with, read_log
 
 CUSTOM = "edgetpu-custom-op"
@@ -100,11 +101,15 @@ def read_patch(path: Path) -> RangePatch:
         raise StorageError(f"{path}: cannot be read: {error.strerror}") from None
     try:
         found = msgspec.json.decode(data)
-        if isinstance(found, dict) and "patch" in found:
-            return msgspec.convert(found, Overlay).patch
-        return msgspec.convert(found, RangePatch)
+        if not isinstance(found, dict) or "v" not in found:  # every record has its version, a patch alone has none
+            return msgspec.convert(found, RangePatch)
+        ranges = overlay.decode(data).ranges
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ModelError(f"{path}: is no range patch and no overlay record: {error}") from None
+        why = no_json(error, RangePatch)
+        raise ModelError(f"{path}: is no range patch and no overlay record: {why}") from None
+    if ranges is None:
+        raise ModelError(f"{path}: this record has no range patch; the rest of it is not for the model file")
+    return ranges.patch
 
 
 def patched_bytes(model: Path, patch: RangePatch) -> bytes:
