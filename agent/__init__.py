@@ -11,7 +11,8 @@ file as data. ``commands``, ``desired`` and ``remote`` do what is asked for from
 asked on the board; ``presence`` says what is there, ``vitals`` what readings mean, ``diary`` what survives a
 restart; ``governor`` and ``pacing`` keep the board from throttling. Applications: ``bench`` measures how fast this
 board is and whether that may be believed, ``doctor`` what is wrong with it, ``parity`` whether two ways of running a
-model agree (``matching`` pairs their boxes), ``recalibrate`` and ``repair`` mend a deployed model.
+model agree (``matching`` pairs their boxes), ``recalibrate`` and ``repair`` mend a deployed model, ``samples``
+shows the frames that ``sample`` kept, takes them along and removes them.
 """
 
 __version__ = "0.1.0"
