@@ -6,7 +6,8 @@ python -m bench drift [--seeds 4] [--reference 20000] [--fresh 20000] [--drawn 1
 Rendered belts, picture features only. For each seed a reference is learned; then fresh frames of the same belt, never
 learned from, are judged: in order, and drawn again in runs of 150 to 400 frames (40,000 frames a draw). Then each of
 six drifts in four severities begins after 500 fresh frames, at a frame of its own. A delay is counted in frames, to the
-end of the block that raised the alarm. The first run renders, the following ones read what it kept.
+end of the block that raised the alarm. ``--days 0`` leaves out the days. The first run renders, the following ones
+read what it kept.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from agent.camera.rendered import HEIGHT, WIDTH, Renderer
 from agent.drift import Blocks, Detector, Learner, Plan, Reference, fingerprint, observe, plan, to_bytes
 from agent.records import Frame
 from bench.common import machine
+from bench.drift import clip
 from bench.drift.streams import CORRUPTIONS, SCHEMA, SEVERITIES, Scene, Stream, all_made
 
 FRESH_BEGIN = 400_000
@@ -50,13 +52,15 @@ class Learned:
 def main(arguments: list[str] | None = None) -> None:
     options = read(arguments)
     print(f"drift: {machine()}")
-    for title, days in (("by day", 0), (f"days of {options.days} frames", options.days)):
+    cases = [("by day", 0), (f"days of {options.days} frames", options.days)]
+    for title, days in cases[: 2 if options.days else 1]:
         learned = [learn(seed, days, options) for seed in range(FIRST_SEED, FIRST_SEED + options.seeds)]
         print(f"\n{title}: {options.seeds} seeds, reference {options.reference} frames, one in {options.per} asked for")
         coverage(learned)
         nulls(learned, options)
         if not days:
             delays(learned, options)
+    clip.main(options.per)
     cost(learned[0])
 
 
@@ -204,7 +208,7 @@ def delay(learned: Learned, clean: Stream, drift: Stream) -> tuple[float, float]
     alarmed = warned = float("inf")
     for count, standing in judged(learned.detector(), iter([clean, drift]), learned.reference.block_frames):
         late = count - len(clean)
-        if late <= 0 or standing == "normal":
+        if late <= 0 or standing not in {"warning", "alarm"}:
             continue
         warned = min(warned, late)
         if standing == "alarm":
