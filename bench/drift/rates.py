@@ -1,7 +1,7 @@
 """How often the drift detector alarms for nothing, and how late it alarms for something.
 
 python -m bench drift [--seeds 4] [--reference 20000] [--fresh 20000] [--drawn 12] [--per 20000] [--trials 2]
-                      [--days 6000] [--horizon 1000] [--workers 2] [--cache build/drift]
+                      [--days 6000] [--horizon 1000] [--workers 2] [--first 7100] [--cache build/drift]
 
 Rendered belts, picture features only. For each seed a reference is learned; then fresh frames of the same belt, never
 learned from, are judged: in order, and drawn again in runs of 150 to 400 frames (40,000 frames a draw). Then each of
@@ -32,7 +32,8 @@ from bench.drift.streams import CORRUPTIONS, SCHEMA, SEVERITIES, Scene, Stream, 
 FRESH_BEGIN = 400_000
 DRAWN_FRAMES = 40_000
 BEFORE = 500
-FIRST_SEED = 7_000
+FIRST_SEED = 7_100
+"""Not 7,000: margin and block length were chosen looking at that belt."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"drift: {machine()}")
     cases = [("by day", 0), (f"days of {options.days} frames", options.days)]
     for title, days in cases[: 2 if options.days else 1]:
-        learned = [learn(seed, days, options) for seed in range(FIRST_SEED, FIRST_SEED + options.seeds)]
+        learned = [learn(seed, days, options) for seed in range(options.first, options.first + options.seeds)]
         print(f"\n{title}: {options.seeds} seeds, reference {options.reference} frames, one in {options.per} asked for")
         coverage(learned)
         nulls(learned, options)
@@ -68,6 +69,7 @@ def read(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench drift", description=(__doc__ or "").splitlines()[0])
     for name, usual in (
         ("seeds", 4),
+        ("first", FIRST_SEED),
         ("reference", 20_000),
         ("fresh", 20_000),
         ("drawn", 12),
@@ -192,7 +194,7 @@ def trials(
     number: int, learned: Learned, name: str, severity: int, options: argparse.Namespace
 ) -> list[tuple[float, float]]:
     rng = np.random.default_rng((number, SEVERITIES.index(severity), len(name)))
-    knobs, seed = CORRUPTIONS[name][severity], FIRST_SEED + number
+    knobs, seed = CORRUPTIONS[name][severity], options.first + number
     begins = [FRESH_BEGIN * 2 + 7_000 * trial for trial in range(options.trials)]
     scenes = [replace(Scene(seed, begin, options.horizon), knobs=knobs) for begin in begins]
     found = []
