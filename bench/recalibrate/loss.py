@@ -7,9 +7,6 @@ Average precision, and its paired difference to the float model, of
 * the patched file with one head taken from the twin: what the other head's noise costs,
 * patches with ranges chosen otherwise, and one whose ranges come from 128 frames,
   by the float twin: no choice of ranges could know more.
-
-Then which activations the noise comes from: each group's step is doubled in turn, which makes its rounding four times
-as strong, so that a third of what the heads' noise grows by is what the group gives to it now. Its share of the whole.
 """
 
 from __future__ import annotations
@@ -23,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from agent.infer import choose_backend
-from agent.model import Group, Net, Scale, float_twin, groups, mapped, range_of, rescale, scale_for
+from agent.model import Net, Scale, float_twin, groups, mapped, rescale, scale_for
 from agent.model.net import CODE_RANGES, Tensor
 from agent.pipeline import Model
 from agent.recalibrate.application import choose_scales
@@ -38,12 +35,10 @@ from tools.demo_model.scenes import still
 
 _LIVE_SEED, _ORACLE_SEED, _JUDGED_SEED = 72, 75, 73
 _ORACLE_FRAMES = 128
-_NOISE_FRAMES = 24
-_SHOWN_GROUPS = 10
 
 
 def main(arguments: list[str]) -> None:
-    """Print both tables."""
+    """Print the table."""
     parser = argparse.ArgumentParser(prog="bench recalibrate-loss", description=__doc__)
     parser.add_argument("--scene", choices=list(SCENES), default="haze")
     parser.add_argument("--scenes", type=int, default=1000)
@@ -55,9 +50,6 @@ def main(arguments: list[str]) -> None:
         scores = lab.scores(options.scenes)
         for name, values in scores.items():
             print(f"| {name} | {shown(values)} | {paired(values - scores['float'])} |")
-        print("\n| group made coarser | share of the noise of boxes | of scores |\n|---|---|---|")
-        for name, boxes, logits in lab.shares():
-            print(f"| {name} | {boxes:.0%} | {logits:.0%} |", flush=True)
 
 
 class Lab:
@@ -97,22 +89,6 @@ class Lab:
                 found.setdefault(name, []).append(100 * measure.average_precision(truths, given).mean_ap)
         return {name: np.array(values) for name, values in found.items()}
 
-    def shares(self) -> Iterator[tuple[str, float, float]]:
-        """The groups that give most to the noise of either head, with their shares of it; then all that were tried."""
-        pictures = self._pictures(_JUDGED_SEED, _NOISE_FRAMES)
-        net = Net(self._data)
-        now = self._noise(self._patched, pictures)
-        found = []
-        for number, (group, scale) in enumerate(zip(groups(net), self._scales, strict=True)):
-            if scale is not None:
-                coarse = list(self._scales)
-                coarse[number] = _coarser(scale, group)
-                grown = self._noise(self._load("coarse", coarse), pictures) - now
-                found.append((_name(net, group), *(grown / 3 / now)))
-        found.sort(key=lambda row: -max(row[1:]))
-        yield from found[:_SHOWN_GROUPS]
-        yield f"all {len(found)}", sum(row[1] for row in found), sum(row[2] for row in found)
-
     def _mixed(self, pixels: Pixels) -> Iterator[tuple[str, Detections]]:
         whole, twin, patched = (_invoke(model, pixels) for model in (self._float, self._twin, self._patched))
         boxes, logits = map(_rounded, (twin.boxes, twin.scores), self._heads)
@@ -143,14 +119,6 @@ class Lab:
             self._load("known", choose_scales(self._data, known, "mse")),
         )
         yield "as shipped, calibrated on day", self._deployed
-
-    def _noise(self, model: Model, pictures: Sequence[Pixels]) -> np.ndarray:
-        """Sum of squared differences to the twin at boxes and logits."""
-        sums = np.zeros(2)
-        for pixels in pictures:
-            one, other = _invoke(model, pixels), _invoke(self._twin, pixels)
-            sums += [np.square(one.boxes - other.boxes).sum(), np.square(one.scores - other.scores).sum()]
-        return sums
 
     def _pictures(self, seed: int, count: int) -> list[Pixels]:
         return [pixels for pixels, _ in still(seed, count, self._knobs)]
@@ -201,15 +169,3 @@ def _everywhere(seen: Sequence[Seen]) -> list[Scale | None]:
         low, high = estimate(item.histogram, "mse")
         found.append(scale_for(max(low, group.floor), min(high, group.ceiling), group.dtype))
     return found
-
-
-def _coarser(scale: Scale, group: Group) -> Scale:
-    """Twice the step, around the same middle."""
-    low, high = range_of(scale, group.dtype)
-    return scale_for(low - (high - low) / 2, high + (high - low) / 2, group.dtype)
-
-
-def _name(net: Net, group: Group) -> str:
-    makers = {index: op for op in net.ops for index in op.outputs}
-    first = next((makers[index].shown for index in group.tensors if index in makers), "input")
-    return f"{first}, {' x '.join(map(str, net.tensors[group.tensors[0]].shape[1:]))}"

@@ -1,4 +1,4 @@
-"""``python -m bench recalibrate-natural [--draws 200]``: nothing is wrong - how often is it mended all the same?
+"""``python -m bench recalibrate-natural [--draws 100]``: nothing is wrong - how often is it mended all the same?
 
 The demo model as it ships, calibrated on day, recalibrated on its own camera by day: each draw is what
 ``edge-agent recalibrate`` does with 32 frames of a belt of its own, of which 16 are measured and 16 judge. No two draws
@@ -30,7 +30,7 @@ _NORMAL = 1.959964
 def main(arguments: list[str]) -> None:
     """Print how often, and how much."""
     parser = argparse.ArgumentParser(prog="bench recalibrate-natural", description=__doc__)
-    parser.add_argument("--draws", type=int, default=200)
+    parser.add_argument("--draws", type=int, default=100)
     parser.add_argument("--float", action="store_true", help="prove against the float model, not the float twin")
     options = parser.parse_args(arguments)
     judge = "float model" if options.float else "float twin"
