@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from agent import config as settings
@@ -169,7 +170,7 @@ def _reference(job: Job, state: Path | None) -> Reference | str:
 
 def _tried(config: Config, job: Job, kept: Kept, reference: Reference | str, tick: Callable[[int], None]) -> Done:
     base = ready_model(config, learned=False)
-    named = settings.override(config, {"model.path": str(base.path), "model.bundle": ""})
+    named = msgspec.structs.replace(config, model=base.settings)  # with what its bundle says of it
     found = learned_over(named)
     own = settings.override(named, {"model.path": str(job.float_model)}) if job.float_model else None
     shown, total = dict[Name, list[Shown]](), _looks(job, kept, reference)
