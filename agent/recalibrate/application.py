@@ -34,9 +34,6 @@ from agent.records import Pixels, Tensor
 MOST_CALIBRATION = 64
 """More frames only widen the ranges: 8 were within 0.25 AP of 60 in the laboratory."""
 
-_SOUND = 0.95
-"""Agreement with the reference above which quantization is not what is wrong."""
-
 _STRANGE = 0.3
 """Agreement, before and after, below which the reference is another model."""
 
@@ -179,9 +176,10 @@ def judge(proof: Proof) -> tuple[Verdict, str]:
     span = f"({proof.gain.value:+.3f}, 95 %: {proof.gain.low:+.3f} to {proof.gain.high:+.3f})"
     if proof.holds:
         return "recalibrate", f"{gain} {span}: the patch is surely better"
-    if proof.old.agreement.quality >= _SOUND:
+    if proof.is_sound:
+        small = " and is too small to change anything for" if proof.gain.low > 0.0 else ""
         return "cannot-help", (
-            f"{gain} {span}: the deployed model already says what the float model says, quantization is not what is "
+            f"{gain} {span}{small}: the deployed model already says what the float model says, quantization is not what is "
             "wrong; if it still misses objects, correct the light, look at the camera, or train it on such pictures"
         )
     return "cannot-help", f"{gain} {span}: the gain may be chance; more frames, or a new quantization from float"
