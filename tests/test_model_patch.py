@@ -16,6 +16,7 @@ from agent.errors import ModelError
 from agent.infer import choose_backend
 from agent.model import Group, Net, RangePatch, Scale, apply, groups, make, mapped, range_of, rescale, scale_for
 from agent.model.groups import biased
+from agent.model.net import CODE_RANGES
 from agent.model.patch import MOST_BYTES
 from tests.conftest import ASSETS, missing
 from tests.models import demo_file
@@ -223,6 +224,8 @@ def test_a_scale_holds_its_range_and_zero_exactly(low: float, high: float, dtype
     assert first - scale.scale <= min(low, 0.0) + 1e-6
     assert max(high, 0.0) - 1e-6 <= last + scale.scale
     assert last - first <= (max(high, 0.0) - min(low, 0.0)) * 1.001 + 1e-5
+    # and it is rounded to the nearest one
+    assert abs(scale.zero_point - (CODE_RANGES[dtype][0] - min(low, 0.0) / scale.scale)) <= 0.501
 
 
 @pytest.mark.parametrize("ends", [(float("nan"), 1.0), (0.0, float("inf"))])
