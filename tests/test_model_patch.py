@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from agent.errors import ModelError
 from agent.infer import choose_backend
 from agent.model import Group, Net, RangePatch, Scale, apply, groups, make, mapped, range_of, rescale, scale_for
+from agent.model.draft import Draft
 from agent.model.groups import biased
 from agent.model.net import CODE_RANGES
 from agent.model.patch import MOST_BYTES
@@ -175,6 +176,31 @@ def test_a_bias_that_leaves_its_32_bits_is_refused_and_named(demo: memoryview) -
     tiny: list[Scale | None] = [None if group.frozen else Scale(1e-12, 0) for group in found]
     with pytest.raises(ModelError, match=r"operation \d+ \(\w+\): .* more than 32 bits"):
         make(demo, tiny)
+
+
+def alone(net: Net) -> list[tuple[int, Group]]:
+    """Groups of one tensor whose range may be changed, with their places."""
+    return [(place, it) for place, it in enumerate(groups(net)) if not it.frozen and len(it.tensors) == 1]
+
+
+def test_two_groups_that_share_a_table_of_scales_are_told_apart(demo: memoryview) -> None:
+    """A converter may write equal scales once; the other group must not move along."""
+    one, other = (it.tensors[0] for _, it in alone(Net(demo))[:2])
+    draft = Draft(demo)
+    table = draft.append_quantization(0.05, -3)
+    for index in (one, other):
+        draft.turn(Net(demo).tensors[index].table, 4, table, "scales")
+    shared = memoryview(draft.finished())
+    (place, _), *_ = alone(Net(shared))
+    scales: list[Scale | None] = [None] * len(groups(Net(shared)))
+    scales[place] = Scale(0.07, 5)
+    patch, made = make(shared, scales)
+    after = Net(memoryview(made)).tensors
+    assert [(round(float(after[index].scales[0]), 3), int(after[index].zero_points[0])) for index in (one, other)] == [
+        (0.07, 5),
+        (0.05, -3),
+    ]
+    assert apply(shared, patch) == made
 
 
 def test_scales_are_counted_as_the_patch_carries_them(demo: memoryview) -> None:
