@@ -18,6 +18,7 @@ from agent.infer import choose_backend
 from agent.model import Group, Net, RangePatch, Scale, apply, groups, make, mapped, range_of, rescale, scale_for
 from agent.model.draft import Draft
 from agent.model.groups import biased
+from agent.model.net import CODE_RANGES
 from agent.model.patch import MOST_BYTES
 from tests.conftest import ASSETS, missing
 from tests.models import demo_file
@@ -241,6 +242,31 @@ def test_a_bias_at_the_end_of_its_32_bits_that_means_something_is_refused(demo: 
         narrower(data)
 
 
+def alone(net: Net) -> list[tuple[int, Group]]:
+    """Groups of one tensor whose range may be changed, with their places."""
+    return [(place, it) for place, it in enumerate(groups(net)) if not it.frozen and len(it.tensors) == 1]
+
+
+def test_two_groups_that_share_a_table_of_scales_are_told_apart(demo: memoryview) -> None:
+    """A converter may write equal scales once; the other group must not move along."""
+    one, other = (it.tensors[0] for _, it in alone(Net(demo))[:2])
+    draft = Draft(demo)
+    table = draft.append_quantization(0.05, -3)
+    for index in (one, other):
+        draft.turn(Net(demo).tensors[index].table, 4, table, "scales")
+    shared = memoryview(draft.finished())
+    (place, _), *_ = alone(Net(shared))
+    scales: list[Scale | None] = [None] * len(groups(Net(shared)))
+    scales[place] = Scale(0.07, 5)
+    patch, made = make(shared, scales)
+    after = Net(memoryview(made)).tensors
+    assert [(round(float(after[index].scales[0]), 3), int(after[index].zero_points[0])) for index in (one, other)] == [
+        (0.07, 5),
+        (0.05, -3),
+    ]
+    assert apply(shared, patch) == made
+
+
 def test_scales_are_counted_as_the_patch_carries_them(demo: memoryview) -> None:
     """A scale of more digits than a float32 has makes the same file when the patch is applied elsewhere."""
     found = groups(Net(demo))
@@ -292,6 +318,8 @@ def test_a_scale_holds_its_range_and_zero_exactly(low: float, high: float, dtype
     assert first - scale.scale <= min(low, 0.0) + 1e-6
     assert max(high, 0.0) - 1e-6 <= last + scale.scale
     assert last - first <= (max(high, 0.0) - min(low, 0.0)) * 1.001 + 1e-5
+    # and it is rounded to the nearest one
+    assert abs(scale.zero_point - (CODE_RANGES[dtype][0] - min(low, 0.0) / scale.scale)) <= 0.501
 
 
 @pytest.mark.parametrize("ends", [(float("nan"), 1.0), (0.0, float("inf"))])

@@ -13,7 +13,7 @@ from agent.matching import iou
 from agent.recalibrate.agreement import Agreement, agree
 from agent.recalibrate.application import judge
 from agent.recalibrate.blocks import LEAST_BLOCKS, Interval, interval, split
-from agent.recalibrate.proof import Answer, Proof, compare
+from agent.recalibrate.proof import LEAST_GAIN, Answer, Proof, compare
 from agent.records import Detections, Pixels
 
 
@@ -122,6 +122,23 @@ def test_the_same_model_twice_is_no_gain_and_the_sentence_says_what_would_help()
     assert verdict == "cannot-help"
     assert "quantization is not what is wrong" in reason
     assert "correct the light, look at the camera, or train it" in reason
+
+
+def test_a_sound_model_is_left_alone_for_a_gain_that_is_sure_and_too_small() -> None:
+    many = seen(*((place * 50, 0, 1, 0.9) for place in range(40)))
+    fewer = seen(*((place * 50, 0, 1, 0.9) for place in range(39)))
+
+    def proven(old: Detections) -> Proof:
+        return compare(lambda _: Answer(many), lambda _: Answer(old), lambda _: Answer(many), [[FRAME]] * 8)
+
+    small = proven(fewer)
+    assert small.is_sound
+    assert 0.0 < small.gain.low < LEAST_GAIN
+    assert judge(small)[0] == "cannot-help"
+    assert "is too small to change anything for" in judge(small)[1]
+    larger = proven(seen(*((place * 50, 0, 1, 0.9) for place in range(37))))
+    assert larger.is_sound
+    assert judge(larger)[0] == "recalibrate", "by more than that it is worth it"
 
 
 def test_a_gain_that_may_be_chance_is_not_applied() -> None:

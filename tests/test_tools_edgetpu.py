@@ -140,6 +140,11 @@ def test_the_log_cut_off_is_said_and_no_share_is_made_up(given: Path, out: Path,
     assert "which runs" not in told(made)
 
 
+def test_a_table_that_stands_in_the_log_file_alone_is_read(given: Path, out: Path, compiler: Compiler) -> None:
+    made = carry(given / "ssd.tflite", given / "patch.json", out, compiler=compiler("quiet"))
+    assert "which runs 49 of 53 operations" in told(made)
+
+
 def test_a_log_without_a_table_names_nothing() -> None:
     log = read_log("Edge TPU Compiler version 2.0.267685300\n\nModel compiled successfully in 12 ms.\n")
     assert (log.named, log.is_whole) == (0, False)
@@ -204,6 +209,7 @@ def test_patching_alone_needs_no_compiler(given: Path, out: Path, patched: bytes
         ("silent", (ModelError, "does not compile it: it ended with 1 and gave no reason")),
         ("internal", (ModelError, "does not compile it: Internal compiler error. Aborting!;")),
         ("crashes", (ModelError, r"does not compile it: it crashed \(SIGSEGV\)")),
+        ("half", (ModelError, "does not compile it: .*the disk is full")),
         ("nothing", (ModelError, "does not compile it: it ended with 0 and gave no reason")),
         ("slow", (UnavailableError, "did not end in its time; give it more with --timeout")),
     ],

@@ -64,6 +64,7 @@ esac
 
 cp "$COMPILED" "$out/${stem}_edgetpu.tflite"
 table >"$out/${stem}_edgetpu.log"
+[ "$MODE" = half ] && echo "ERROR: the disk is full" && exit 1
 cat <<SAID
 
 Model compiled successfully in 1524 ms.
@@ -84,6 +85,6 @@ Number of operations that will run on Edge TPU: 49
 Number of operations that will run on CPU: 4
 
 SAID
-table
+[ "$MODE" = quiet ] || table
 echo "Compilation child process completed within timeout period."
 echo "Compilation succeeded! "

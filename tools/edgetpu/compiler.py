@@ -34,7 +34,7 @@ _TOTAL = re.compile(r"^Total number of operations:\s*(\d+)\s*$", re.MULTILINE)
 _GAVE_UP = "Compilation timeout"
 _EMPTY = re.compile(
     r"^(Edge TPU Compiler version .*|Started a compilation timeout timer .*|Compilation child process completed .*"
-    r"|Compilation failed!|)\s*$"
+    r"|Compilation failed!|Operator\s+Count\s+Status|)\s*$"
 )
 """Lines that stand in the output of every failure and give no reason."""
 
@@ -157,7 +157,7 @@ def _ended(command: list[str], said: Path, longest_s: float) -> int | None:
 def _reason(code: int | None, said: str) -> str:
     if code is not None and code < 0:
         return f"it crashed ({signal.Signals(-code).name if -code in set(signal.Signals) else -code})"
-    lines = [line.strip() for line in said.splitlines() if not _EMPTY.match(line)]
+    lines = [line.strip() for line in said.splitlines() if not (_EMPTY.match(line) or _ROW.match(line))]
     return "; ".join(lines[-_MOST_LINES:]) or f"it ended with {code} and gave no reason"
 
 
