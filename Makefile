@@ -56,7 +56,7 @@ RUNTIME_TESTS := $(wildcard tests/test_infer*.py tests/test_model*.py tests/test
 test-wheel: setup wheel  ## the wheel in an empty environment looks at a picture
 	bash tests/wheel.sh dist $(PYTHON)
 
-test-system: setup packages  ## the long lanes: a browser, ten thousand commands, kills at random, a VM with a kernel camera
+test-system: setup packages $(BOTH)/.done  ## the long lanes: a browser, ten thousand commands, kills at random, a VM with a kernel camera, arm64
 	$(BIN)/python -m $(PYTEST) -m slow --timeout 600 tests
 	$(BIN)/python -m pytest -q -m system --timeout 1800 tests/system
 

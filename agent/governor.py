@@ -194,7 +194,8 @@ class Governor:
             self._slow(ahead, f"{self.target_celsius + level:.0f} C; {self.target_celsius:.0f} C is the target")
         elif max(level, ahead) < -band or slower < self._config.tolerance / 2.0:
             step = 0.05 if level < -3.0 * band else 0.02
-            self._set(min(1.0, self._share + step), "it is cool enough for more")
+            # the free rate may have fallen since: what is left of it must not be below the least that is allowed
+            self._set(min(1.0, max(self._share + step, self._lowest)), "it is cool enough for more")
 
     def _learn(self, heat: Heat, level: float) -> None:
         """How fast the board is when nothing is held back; a window may still tell of a paced time."""

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Callable
 
 from bench import compare, governor, litert, memory, parity, publish, render, sensors, start, street
-from bench.recalibrate import coco, light
+from bench.drift import rates
+from bench.recalibrate import coco, cost, face_mask, follow, light, loss, natural, twin
 from bench.recalibrate import demo as recalibrate
 
 BENCHES: dict[str, Callable[[list[str]], None]] = {
@@ -23,7 +24,14 @@ BENCHES: dict[str, Callable[[list[str]], None]] = {
     "governor": governor.main,
     "recalibrate": recalibrate.main,
     "light": light.main,
+    "follow": follow.main,
     "recalibrate-coco": coco.main,
+    "recalibrate-natural": natural.main,
+    "recalibrate-loss": loss.main,
+    "recalibrate-cost": cost.main,
+    "recalibrate-twin": twin.main,
+    "recalibrate-face-mask": face_mask.main,
+    "drift": rates.main,
 }
 SHORT = ("street", "start", "memory")
 """What ``make bench`` runs; ``growth`` takes ten minutes, ``compare`` forty."""

@@ -21,6 +21,7 @@ from jsonschema import Draft202012Validator
 
 from agent.bench import Plan, ResultFile, decode, encode, read, schema
 from agent.bench.frames import MOST_BYTES, held_by, record, take
+from agent.bench.result import MOST_BYTES as MOST_RESULT_BYTES
 from agent.config import CameraConfig
 from agent.errors import StorageError
 from agent.files import write_whole
@@ -259,3 +260,27 @@ def test_a_folder_without_permission_is_told_before_anything_is_measured(tmp_pat
         pytest.skip("root may write anywhere")
     tmp_path.chmod(0o500)
     refused(74, "--out", tmp_path / "r.json", words=("Permission denied",))
+
+
+def test_a_folder_and_a_file_that_is_no_result_by_its_size_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"is a folder; name a file in it \(--out .*result\.json\)"):
+        ResultFile(tmp_path, time.monotonic)
+    ResultFile(tmp_path / "r.json", time.monotonic)
+    assert not list(tmp_path.iterdir()), "what it was tried with is gone"
+    with (tmp_path / "large.json").open("wb") as file:
+        file.truncate(MOST_RESULT_BYTES + 1)
+    with pytest.raises(StorageError, match="larger than any result"):
+        read(tmp_path / "large.json")
+
+
+def test_a_disk_that_refuses_again_and_again_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    now = [0.0]
+    folder = tmp_path / "d"
+    folder.mkdir()
+    file = ResultFile(folder / "r.json", lambda: now[0])
+    folder.rmdir()
+    result = make_run(Plan(warmup_s=0.0), lambda _: 0.01).go()
+    for second in (0.0, 50.0, 100.0):
+        now[0] = second
+        file.partial(lambda: result)
+    assert caplog.text.count("cannot be kept") == 1

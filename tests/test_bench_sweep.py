@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,10 @@ from hypothesis import strategies as st
 from agent import config as settings
 from agent.bench import Plan, Result
 from agent.bench.choice import NEAR, best, to_write
-from agent.bench.sweep import Row, _options, _row, combinations, table
+from agent.bench.sweep import Row, _longest_s, _options, _row, _wait, combinations, measured, sweep, table
 from agent.bench.tune import BACKUP, edited, tune
+from agent.cli.sweeping import Wish
+from agent.cli.sweeping import sweep as command
 from agent.config import Config
 from agent.errors import ConfigError, StorageError
 from tests.bench_fakes import conditions, make_run
@@ -103,6 +107,155 @@ def test_a_plan_travels_as_options_and_comes_back() -> None:
     words = _options(Plan(seconds=2.0, queries=7, soak=True, official=True, window_s=0.5))
     for word in ("--seconds", "2.0", "--queries", "7", "--soak", "--official", "--window", "0.5"):
         assert word in words
+
+
+def other(found: Row, **runtime: Any) -> Row:
+    """The same row, measured with something else."""
+    assert found.result is not None
+    env = found.result.environment
+    model = msgspec.structs.replace(env.model, sha256=runtime.pop("sha256", env.model.sha256))
+    changed = msgspec.structs.replace(env, runtime=replace(env.runtime, **runtime), model=model)
+    return msgspec.structs.replace(found, result=msgspec.structs.replace(found.result, environment=changed))
+
+
+@pytest.mark.parametrize("what", [{"delegate": "edgetpu"}, {"backend": "tflite-runtime"}, {"sha256": "cd" * 32}])
+def test_of_two_that_differ_the_faster_is_taken_whichever_came_first(what: dict[str, str]) -> None:
+    slow = row(2, result(0.010))
+    fast = other(row(2, result(0.010 * (1 - NEAR / 2))), **what)
+    assert best([slow, fast]) is fast, "not the same in effect: the first does not count"
+    assert best([fast, slow]) is fast
+
+
+def test_limits_are_held_by_the_tail_and_by_every_window() -> None:
+    tailed = row(1, make_run(Plan(warmup_s=0.0), lambda at_s: 0.050 if int(at_s * 100) % 20 == 0 else 0.010).go())
+    assert tailed.result is not None
+    assert tailed.result.score is not None
+    assert tailed.result.score.p50_s < 0.02 < tailed.result.score.p99_s
+    assert best([tailed]) is tailed
+    assert best([tailed], p99_s=0.02) is None
+    warming = make_run(Plan(warmup_s=0.0), lambda _: 0.01, lambda at_s: conditions(50.0 + at_s / 4)).go()
+    assert best([row(1, warming)], celsius=60.0) is None, "it was cool at the begin only"
+
+
+def test_a_swept_model_is_not_written_down_and_stands_in_a_bundles_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = row(2, result())
+    swept = msgspec.structs.replace(found, settings=found.settings | {"model.path": "b.tflite"})
+    assert to_write(swept) == {"runtime.num_threads": 2}
+    with_bundle = settings.override(Config(), {"model.bundle": "demo:"})
+    assert combinations(["model=a.tflite"], with_bundle) == [{"model.path": "a.tflite"}]
+    monkeypatch.chdir(tmp_path)
+    rows = list(sweep(with_bundle, Plan(seconds=1.0), [{"model.path": "gone.tflite"}]))
+    assert str(tmp_path / "gone.tflite") in rows[0].error, "a path means what it meant where the sweep began"
+    assert "model.bundle" not in rows[0].error
+
+
+def test_words_of_a_sweep_mean_what_they_say() -> None:
+    assert combinations(["delegate=cpu,none"], Config()) == [{"runtime.delegate": ""}] * 2
+    hot = make_run(Plan(warmup_s=0.0), lambda _: 0.01, lambda at_s: conditions(50.0 + at_s)).go()
+    assert "  109" in table([row(1, hot)], None) or "  110" in table([row(1, hot)], None), "the hottest window counts"
+    assert _row({}, 70, b"", b"edge-agent: first\nedge-agent: last\n").error == "last"
+
+
+class Child:
+    """A process that never ends by itself."""
+
+    def __init__(self) -> None:
+        self.signals: list[str] = []
+
+    def communicate(self, timeout: float) -> tuple[bytes, bytes]:
+        if self.signals:
+            return b"", b"ended"
+        raise subprocess.TimeoutExpired("child", timeout)
+
+    def terminate(self) -> None:
+        self.signals.append("terminate")
+
+    def kill(self) -> None:
+        self.signals.append("kill")
+
+
+def test_a_child_is_ended_when_a_person_stops_and_when_it_takes_far_too_long() -> None:
+    stopped, hangs = Child(), Child()
+    asked = iter([False, False, True])
+    _wait(stopped, 1e6, lambda: next(asked))  # type: ignore[arg-type]
+    assert stopped.signals == ["terminate"]
+    _wait(hangs, 5.0, lambda: False)  # type: ignore[arg-type]
+    assert hangs.signals == ["kill"]
+    assert _longest_s(Plan(seconds=10.0, warmup_s=5.0)) > 2 * 15.0, "a slow board goes on until it has its queries"
+    assert _longest_s(Plan(soak=True, minutes=60.0)) > 2 * 3600.0
+
+
+def test_a_sweep_that_is_stopped_begins_no_further_row() -> None:
+    config = settings.override(Config(), {"model.bundle": "demo:"})
+    assert list(sweep(config, Plan(), [{"runtime.num_threads": 1}], lambda: True)) == []
+
+
+class Swept:
+    """The command line's sweep over rows that a test makes up."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, *rows: Row, stopped: bool = False) -> None:
+        self.rows, self.stopped = rows, stopped
+        patch.setattr("agent.bench.sweep.sweep", self.sweep)
+        for name in ("agent.cli.sweeping.log_to", "agent.console.LogLines", "agent.console.StatusLine"):
+            patch.setattr(name, lambda *_: None)  # log and terminal are the test's own
+
+    def sweep(self, *given: Any) -> Iterator[Row]:
+        yield from self.rows
+        if self.stopped:
+            given[3].__self__.set()  # as a signal would
+
+    def run(self, wish: Wish, *, as_json: bool = False) -> int:
+        return command(settings.override(Config(), {"model.bundle": "demo:"}), Plan(), wish, as_json=as_json)
+
+
+def wish(path: Path, **more: Any) -> Wish:
+    return Wish(["threads=1,2"], path, **({"tune": False} | more))
+
+
+def test_a_sweep_chooses_within_its_limits_and_writes_the_best_where_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "agent.toml"
+    path.write_text("[runtime]\nnum_threads = 8\n")
+    rows = row(1, result(0.020, 50.0)), row(2, result(0.010, 80.0))
+    swept = Swept(monkeypatch, *rows)
+    assert swept.run(wish(path)) == 0
+    assert "* num_threads=2" in capsys.readouterr().out
+    assert path.read_text() == "[runtime]\nnum_threads = 8\n", "nobody asked for it"
+    assert swept.run(wish(path, limit_celsius=60.0)) == 0
+    assert "* num_threads=1" in capsys.readouterr().out
+    assert swept.run(wish(path, limit_p99_ms=15.0, tune=True)) == 0
+    assert settings.load(path).runtime.num_threads == 2
+    assert "tuned; the old file is" in capsys.readouterr().err
+    assert swept.run(wish(path, limit_p99_ms=5.0, tune=True)) == 75
+    assert "no valid row keeps to the limits: nothing is chosen" in capsys.readouterr().err
+
+
+def test_a_sweep_that_was_stopped_keeps_its_rows_and_says_so_by_its_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "s.json"
+    rows = row(1, result(0.020)), row(2, result(0.010))
+    assert Swept(monkeypatch, *rows, stopped=True).run(wish(tmp_path / "a.toml", out=out)) == 75
+    kept = measured(out.read_bytes())
+    assert kept is not None
+    assert [said for said, _ in kept] == ["num_threads=1", "num_threads=2"]
+    with pytest.raises(StorageError, match="cannot be written"):
+        Swept(monkeypatch).run(wish(tmp_path / "a.toml", out=tmp_path / "no" / "s.json"))
+
+
+def test_what_is_not_speed_alone_is_left_to_the_person(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "agent.toml"
+    path.write_text("")
+    found = msgspec.structs.replace(row(1, result()), settings={"model.path": "b.tflite"})
+    asked = Wish(["model=b.tflite"], path, tune=True)
+    assert Swept(monkeypatch, found).run(asked) == 0
+    assert "left as it is; only threads, backend and delegate" in capsys.readouterr().err
+    assert [one.name for one in tmp_path.iterdir()] == ["agent.toml"]
 
 
 @pytest.mark.slow

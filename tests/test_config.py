@@ -301,6 +301,8 @@ def mended(raw: dict[str, Any]) -> dict[str, Any]:
         zone["name"] += str(number)
     counted = [zone["name"] for zone in raw.get("zones", []) if zone.get("mode", "include") in {"include", "count"}]
     raw.setdefault("detections", {})["zones"] = counted[:1]
+    raw.setdefault("sample", {})["private_classes"] = ["*"]
+    raw["sample"]["private_zones"] = [zone["name"] for zone in raw.get("zones", [])][:1]
     prometheus = raw.setdefault("prometheus", {})
     prometheus["listen"] = ""
     if "\0" in prometheus.get("textfile", ""):

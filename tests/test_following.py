@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +36,7 @@ from agent.records import (
     Pixels,
     StageTimes,
 )
+from tests.conftest import missing
 from tests.contract_watch import complaint
 from tests.publish_fakes import Clock, health, stamp
 from tests.servers.volume import Volume, why_not
@@ -180,7 +182,7 @@ def test_a_correction_of_the_model_is_followed_from_and_blocks_learning(tmp_path
     assert board.following.status.state == "blocked"
     assert "lies over the model; corrected by gain 1.4" in standing(board.following.status)
     assert not board.file(FILE_NAME).exists()
-    with pytest.raises(UnavailableError, match="lies over the model"):
+    with pytest.raises(UnavailableError, match=r"lies over the model.*recalibrate --undo"):
         board.following.relearn()
 
 
@@ -283,15 +285,24 @@ def test_what_is_kept_goes_before_a_newer_correction_of_the_model_does(board: Bo
     assert board.in_force == newer, "its own state is newer"
 
 
-def test_a_correction_of_another_reference_is_dropped(board: Board) -> None:
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_correction_of_another_reference_is_dropped(board: Board, is_there: bool) -> None:
     board.live(20, light=0.3)
-    board.file(FILE_NAME).unlink()
+    light = read_light(board.state)  # type: ignore[arg-type]
+    assert light is not None
+    board.following.relearn()
+    board.live(LEARNED)
+    board.live(20, light=0.3)
+    assert board.in_force is not None
+    if is_there:
+        board.file(FILE_NAME).write_bytes(light.to_bytes())
+    else:
+        board.file(FILE_NAME).unlink()
     board.start()
     assert board.in_force is None
     assert board.told[-1].why == "dropped"
     assert not board.file(CORRECTION_NAME).exists()
-    board.live(LEARNED, light=0.5)
-    assert board.following.status == LightStatus("known", True, why=board.following.status.why)
+    assert board.following.status.state == ("known" if is_there else "learning")
 
 
 # ---- settings while it runs
@@ -334,7 +345,7 @@ def test_the_pace_is_taken_while_it_runs(board: Board) -> None:
 
 
 @pytest.mark.parametrize("name", [FILE_NAME, PART_NAME, CORRECTION_NAME])
-@pytest.mark.parametrize("content", [b"", b"LIGHT\x00\x01\x40x", b"{", b"\xff" * 5000])
+@pytest.mark.parametrize("content", [b"LIGHT\x00\x01@x", b"{"])
 def test_a_damaged_file_is_said_once_and_begun_anew(
     board: Board, caplog: pytest.LogCaptureFixture, name: str, content: bytes
 ) -> None:
@@ -377,13 +388,18 @@ def test_a_folder_that_cannot_be_written_costs_only_the_memory_of_it(
 
 @pytest.fixture
 def card(tmp_path: Path) -> Iterator[Volume]:
-    if reason := why_not():
-        pytest.skip(reason)
-    volume = Volume(tmp_path / "card", 64).mount()
+    volume = Volume(tmp_path / "card", 64)
+    try:
+        if why_not():
+            missing(why_not())
+        volume.mount()
+    except subprocess.CalledProcessError as error:
+        missing(f"no right to mount: {error.stderr.strip()}")
     yield volume
     volume.unmount()
 
 
+@pytest.mark.slow
 def test_a_full_disk_costs_only_the_memory_of_it(card: Volume, caplog: pytest.LogCaptureFixture) -> None:
     board = Board(card.path)
     board.live(LEARNED)

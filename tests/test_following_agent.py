@@ -13,6 +13,7 @@ from agent import config as settings
 from agent import service
 from agent.config import Config, overlaid
 from agent.errors import AgentError
+from agent.local import lines
 from agent.parts import Parts
 from agent.recalibrate.levels import look
 from agent.recalibrate.reference import (
@@ -138,7 +139,7 @@ def test_what_is_kept_is_in_force_before_the_first_frame_and_a_command_has_it_le
     assert parts.model.preprocess.correction == mine
     with parts:
         assert wait_until(lambda: parts.telemetry.health() is not None)
-        assert parts._status()["light"]["text"] == "corrected by gain 1.25"
+        assert "light    corrected by gain 1.25" in lines(parts._status())
         parts.remote.commands.take(Command("relearn", "1"))
         assert wait_until(lambda: parts.following.status.state == "learning")
         assert parts.model.preprocess.correction is None
@@ -156,6 +157,7 @@ def test_the_light_drops_and_detections_come_back_and_stay_over_a_restart(
     knobs.write_text(DAY)
     dusk = Dusk(knobs, caplog)
     agent(tmp_path / "state", knobs, dusk)
+    print(f"found by day {dusk.by_day:.2f}, in the dark {dusk.in_the_dark:.2f}")  # noqa: T201
     assert dusk.by_day > 0.5
     assert dusk.in_the_dark < 0.5 * dusk.by_day, "it was worth it"
     assert (tmp_path / "state" / FOLDER / CORRECTION_NAME).exists()

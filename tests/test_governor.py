@@ -282,3 +282,77 @@ def test_who_does_not_act_any_more_sets_all_frames_free(mode: str) -> None:
     assert not feed(governor, 84.0, from_s=60).is_acted
     governor.reconfigure(ACT)
     assert governor.pace == Pace(is_acted=True), "advice was not followed: acting begins anew"
+
+
+def test_it_gives_way_by_small_steps_and_takes_back_by_smaller_ones_the_cooler_the_faster() -> None:
+    def steps(celsius: float, seconds: float) -> float:
+        governor = Governor(ACT)
+        before = feed(governor, 84.0, seconds=300).share
+        feed(governor, celsius, seconds=60, from_s=300)  # the line forgets the fall
+        middle = governor.pace.share
+        after = feed(governor, celsius, seconds=seconds, from_s=360).share
+        assert middle >= before
+        return after - middle
+
+    assert steps(76.0, 40) == pytest.approx(2 * 0.02)
+    assert steps(60.0, 40) == pytest.approx(2 * 0.05)
+    first = feed(Governor(ACT), 99.0, seconds=20)
+    assert first.share == pytest.approx(0.85), "never by more than 15 % a step"
+
+
+def test_one_slow_window_on_a_cool_board_does_not_become_what_is_usual() -> None:
+    governor = Governor(ACT)
+    with_invoke(governor, 60.0, 0.050, seconds=100, from_s=0)
+    with_invoke(governor, 60.0, 0.500, seconds=5, from_s=100)
+    assert with_invoke(governor, 84.0, 0.120, seconds=60, from_s=105).share < 1.0
+
+
+def test_a_rate_that_is_lower_for_long_is_the_new_free_one() -> None:
+    governor = Governor(GovernorConfig(mode="act", lowest_fps=5.0))
+    feed(governor, 60.0, seconds=100, fps=20.0)
+    feed(governor, 60.0, seconds=600, from_s=100, fps=8.0)
+    pace = feed(governor, 84.0, seconds=600, from_s=700, fps=8.0)
+    assert pace.fps == pytest.approx(5.0), "of eight frames, not of the twenty of before"
+
+
+def test_old_heat_is_forgotten() -> None:
+    governor = Governor(ACT)
+    feed(governor, 84.0, seconds=600)
+    assert len(governor._seen) <= 10
+
+
+def test_a_clock_that_is_held_back_by_heat_is_helped_twice_as_often() -> None:
+    held, free = feed(Governor(ACT), 84.0, seconds=30, throttled=True), feed(Governor(ACT), 84.0, seconds=30)
+    assert held.share < free.share < 1.0
+
+
+def test_a_held_clock_is_no_reason_once_its_limit_was_given_up() -> None:
+    governor = Governor(ACT, (SOFT, HARD))
+    feed(governor, 66.0, seconds=200, throttled=True)
+    feed(governor, 70.0, seconds=PATIENCE_S + 100, from_s=200, throttled=True)
+    assert governor.target_celsius == 79.0
+    for tick in range(65):
+        pace = governor.look(Heat(700.0 + 5.0 * tick, 70.0 + 0.1 * tick, None, True, 20.0))
+        assert pace.state == "free", "the soft limit holds the clock, and was left to the firmware"
+
+
+def test_a_held_clock_on_a_board_that_cools_is_left_alone() -> None:
+    governor = Governor(ACT)
+    for tick in range(7):
+        pace = governor.look(Heat(5.0 * tick, 78.5 - 0.5 * tick, None, tick > 2, 20.0))
+        assert pace.state == "free"
+
+
+def test_a_board_far_below_its_target_is_not_slowed_however_fast_it_warms() -> None:
+    governor = Governor(ACT)
+    for tick in range(7):
+        assert governor.look(Heat(5.0 * tick, 60.0 + 2.5 * tick, None, False, 20.0)).state == "free"
+    assert governor.look(Heat(35.0, 77.5, None, False, 20.0)).state == "paced"
+
+
+def test_advice_is_never_below_the_least_rate_also_when_the_camera_got_slower() -> None:
+    governor = Governor(GovernorConfig(mode="advise", lowest_fps=0.2))
+    feed(governor, 84.0, seconds=60, fps=1.0)
+    assert governor.pace.share < 1.0
+    pace = feed(governor, 60.0, seconds=40, from_s=200, fps=0.125)
+    assert (pace.state, pace.interval_s) == ("free", 0.0)

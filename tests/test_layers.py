@@ -32,6 +32,7 @@ LEVELS = [
         "pacing",
         "local",
         "repair",
+        "samples",
     },
     {"remote", "status"},
     {"rules"},

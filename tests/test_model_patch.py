@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,17 +16,24 @@ from hypothesis import strategies as st
 from agent.errors import ModelError
 from agent.infer import choose_backend
 from agent.model import Group, Net, RangePatch, Scale, apply, groups, make, mapped, range_of, rescale, scale_for
+from agent.model.draft import Draft
 from agent.model.groups import biased
 from agent.model.patch import MOST_BYTES
 from tests.conftest import ASSETS, missing
 from tests.models import demo_file
 
-QUANTIZED = ("coco_ssd_mobilenet_v1_1.0_quant_2018_06_29.tflite", "automl_traffic_lstm_ssd_quant.tflite", "demo:")
+QUANTIZED = (
+    "coco_ssd_mobilenet_v1_1.0_quant_2018_06_29.tflite",
+    "automl_traffic_lstm_ssd_quant.tflite",
+    "demo:model.tflite",
+    "demo:model.raw.tflite",
+    "invalid/add_quantized_int8.tflite",
+)
 
 
 def load(name: str) -> memoryview:
-    if name == "demo:":
-        return memoryview(demo_file())
+    if name.startswith("demo:"):
+        return memoryview(demo_file(name.removeprefix("demo:")))
     path = ASSETS / "models" / name
     if not path.exists():
         missing(f"no model at {path}")
@@ -39,7 +47,7 @@ def data(request: pytest.FixtureRequest) -> memoryview:
 
 @pytest.fixture(scope="module")
 def demo() -> memoryview:
-    return load("demo:")
+    return load("demo:model.tflite")
 
 
 def own(group: Group) -> Scale:
@@ -59,6 +67,28 @@ def test_the_same_ranges_give_the_same_file_to_the_last_bit(data: memoryview) ->
     patch, same = make(data, [None if group.frozen else own(group) for group in found])
     assert same == bytes(data)
     assert apply(data, patch) == bytes(data)
+
+
+def refusal(path: Path) -> str:
+    """Why the file has no ranges to change; empty when it has."""
+    try:
+        groups(Net(mapped(path)))
+    except ModelError as error:
+        return str(error)
+    return ""
+
+
+def test_every_quantized_file_of_the_assets_is_among_them(assets: Path) -> None:
+    """What else lies there is float, compiled for the Edge TPU, or no model: each says so."""
+    files = {str(path.relative_to(assets / "models")): path for path in (assets / "models").rglob("*.tflite")}
+    said = {name: refusal(path) for name, path in files.items()}
+    assert {name for name, why in said.items() if not why} == {
+        name for name in QUANTIZED if not name.startswith("demo:")
+    }
+    for name, why in said.items():
+        assert not why or re.search(
+            "not quantized|for the Edge TPU|damaged|not a TFLite|not known|no graph|several graphs", why
+        ), (name, why)
 
 
 def test_a_patch_of_every_range_has_at_most_a_kilobyte_and_makes_its_file_again(data: memoryview) -> None:
@@ -176,6 +206,41 @@ def test_a_bias_that_leaves_its_32_bits_is_refused_and_named(demo: memoryview) -
         make(demo, tiny)
 
 
+def with_dead_channel(data: memoryview, weight: float) -> tuple[memoryview, int]:
+    """The file as quantizers write a channel without weights, its bias at the end of 32 bits; and its bias's tensor."""
+    net = Net(data)
+    ends = next(ends for op in net.ops[1:] if (ends := biased(op)) and ends[2] >= 0)
+    bias, weights = net.tensors[ends[2]], net.tensors[ends[1]]
+    draft = Draft(data)
+    counts = np.frombuffer(bias.data, "<i4").copy()
+    counts[0] = np.iinfo(np.int32).min
+    draft.put_array(bias.table_of_data.entries(0, 1)[0], counts)
+    table = weights.table.table(4)
+    assert table is not None
+    draft.put_array(table.entries(2, 4)[0], np.concatenate([[weight], weights.scales[1:]]).astype(np.float32))
+    return memoryview(draft.finished()), ends[2]
+
+
+def narrower(data: memoryview) -> tuple[RangePatch, bytes]:
+    found = groups(Net(data))
+    return make(data, [None if group.frozen else Scale(0.6 * group.scale, group.zero_point) for group in found])
+
+
+def test_a_bias_that_stood_at_the_end_of_its_32_bits_stays_there(demo: memoryview) -> None:
+    data, bias = with_dead_channel(demo, 7.9e-12)
+    patch, made = narrower(data)
+    before, after = (np.frombuffer(Net(each).tensors[bias].data, "<i4") for each in (data, memoryview(made)))
+    assert after[0] == np.iinfo(np.int32).min
+    np.testing.assert_allclose(after[1:], before[1:] / 0.6, atol=0.51)
+    assert apply(data, patch) == made
+
+
+def test_a_bias_at_the_end_of_its_32_bits_that_means_something_is_refused(demo: memoryview) -> None:
+    data, _ = with_dead_channel(demo, 1e-6)
+    with pytest.raises(ModelError, match="more than 32 bits"):
+        narrower(data)
+
+
 def test_scales_are_counted_as_the_patch_carries_them(demo: memoryview) -> None:
     """A scale of more digits than a float32 has makes the same file when the patch is applied elsewhere."""
     found = groups(Net(demo))
@@ -202,6 +267,10 @@ def test_what_is_no_scale_is_refused(demo: memoryview, scale: float) -> None:
     [
         ("face_mask_detection_float.tflite", "is not quantized"),
         ("edgetpu/mediapipe_face_detector_quantized_edgetpu.tflite", "compiled for the Edge TPU.*compile that again"),
+        (
+            "edgetpu/ssd_mobilenet_v1_coco_quant_postprocess_segment_3_of_4_edgetpu.tflite",
+            "compiled for the Edge TPU.*compile that again",
+        ),
     ],
 )
 def test_files_that_have_no_ranges_to_change_say_why(name: str, words: str) -> None:

@@ -110,3 +110,10 @@ def test_other_settings_are_taken_with_the_next_reading_and_what_was_held_back_i
     for tick in range(6):
         pacing.take(card(40.0 + 5.0 * tick, 84.0))
     assert camera.interval_s == pacing.pace.interval_s > 0.0, "the newest word counts"
+
+
+def test_an_event_tells_the_rate_and_the_share_that_are_in_force() -> None:
+    _, broker, _ = run("act", [82.0] * 6)
+    data = broker.events[0][1]
+    assert data["share"] < 1.0
+    assert data["fps"] == pytest.approx(20.0 * data["share"], abs=0.02)

@@ -130,11 +130,13 @@ def test_the_same_light_is_left_as_it_is(model: Model, later: list[Pixels], day:
 def test_a_correction_that_is_of_no_use_any_more_is_taken_back(
     model: Model, later: list[Pixels], day: list[Pixels]
 ) -> None:
-    model.preprocess.correct(Correction(gain=2.5))
+    model.preprocess.correct(Correction(gain=0.1))
     found = tried(model, later, pictured(day))
     assert found.helps, found.reason
     assert found.correction == Correction()
     assert model.preprocess.correction is None
+    judged = [len(model.detect(pixels)) for pixels in day[1::2]]
+    assert found.answers[0].reference == sum(judged) / len(judged), "the reference is seen in its own light"
 
 
 def test_what_does_not_hold_for_the_held_out_frames_is_refused(
@@ -147,6 +149,10 @@ def test_what_does_not_hold_for_the_held_out_frames_is_refused(
     assert not found.helps, "the frames that judge are not"
     assert "not surely nearer to it" in found.reason
     assert model.preprocess.correction is None
+    torn = [pair[number % 2] for number, pair in enumerate(zip(day, dark, strict=True))]
+    other = tried(model, dark, Reference(look(torn)))
+    assert other.correction.gain > 5, "one half of the reference is bright"
+    assert not other.helps, "the other half judges"
 
 
 @pytest.mark.parametrize("count", [0, 7])

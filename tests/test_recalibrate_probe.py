@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from agent.camera.rendered import CONDITIONS
 from agent.infer import Backend, Taps, choose_backend
-from agent.model import Group, Net, Scale, float_twin, groups, range_of, rescale, scale_for, with_activations
+from agent.model import (
+    Group,
+    Net,
+    Scale,
+    describe,
+    float_twin,
+    groups,
+    range_of,
+    rescale,
+    scale_for,
+    tapped,
+    with_activations,
+)
+from agent.recalibrate.heads import heads
 from agent.recalibrate.probe import Seen, sources, twin_probe, wide_probe
 from agent.recalibrate.ranges import estimate
 from agent.records import Tensor
-from tests.models import demo_file
+from tests.models import demo_file, installed
 from tests.test_model_patch import QUANTIZED, load
 from tools.demo_model.scenes import still
 
@@ -117,8 +132,7 @@ def test_the_black_calibrated_coco_ssd_is_brought_back(assets: object, backend: 
     del assets
     runtime = choose_backend(backend)
     data = memoryview(with_activations(load(QUANTIZED[0])))
-    random = np.random.default_rng(3)
-    frames = [random.integers(0, 256, (1, 10, 10, 3)).repeat(30, 1).repeat(30, 2).astype(np.uint8) for _ in range(4)]
+    frames = blocks(4, seed=3)
     black = twin_probe(data, [np.zeros_like(frames[0])], runtime)
     bad = memoryview(rescale(Net(data), groups(Net(data)), chosen(black)))
     wide = {index: chosen([item])[0] for item in wide_probe(bad, frames, runtime) for index in item.group.tensors}
@@ -137,3 +151,33 @@ def test_only_what_brings_values_in_is_counted(demo: memoryview) -> None:
     for group in groups(net):
         names = {made_by.get(index, "input") for index in sources(net, group)}
         assert not names & {"RESHAPE", "CONCATENATION"}, names
+
+
+@pytest.mark.skipif(len(installed()) < 2, reason="needs both runtimes")
+@pytest.mark.parametrize("name", ["demo:model.raw.tflite", QUANTIZED[0]])
+def test_a_patched_file_says_the_same_on_both_runtimes(name: str, kept: list[Tensor], tmp_path: Path) -> None:
+    """Their kernels round a step apart here and there, in a patched file hardly further than in its base."""
+    litert, other = (choose_backend(each) for each in ("litert", "tflite-runtime"))
+    data = load(name)
+    frames = kept if name.startswith("demo:") else blocks(3, seed=5)
+    patched = rescale(Net(data), groups(Net(data)), chosen(wide_probe(data, frames, litert)))
+    before, after = (steps_apart(each, frames, (litert, other), tmp_path) for each in (bytes(data), patched))
+    assert (after < before + 1.0).all(), (before, after)
+
+
+def blocks(count: int, seed: int) -> list[Tensor]:
+    """Input tensors of the COCO SSD: coloured squares."""
+    random = np.random.default_rng(seed)
+    small = (random.integers(0, 256, (1, 10, 10, 3)) for _ in range(count))
+    return [each.repeat(30, 1).repeat(30, 2).astype(np.uint8) for each in small]
+
+
+def steps_apart(data: bytes, frames: Sequence[Tensor], runtimes: Sequence[Backend], folder: Path) -> np.ndarray:
+    """Root mean square of what two runtimes differ by, in steps, at boxes and at scores."""
+    path = folder / f"{hashlib.sha256(data).hexdigest()}.tflite"
+    path.write_bytes(data)
+    wanted = heads(Net(data), describe(path))
+    taps = [Taps(tapped(data, wanted), runtime) for runtime in runtimes]
+    pairs = [zip(*(tap.read(frame, wanted) for tap in taps), strict=True) for frame in frames]
+    squares = [[np.square(one.astype(float) - other).mean() for one, other in each] for each in pairs]
+    return np.sqrt(np.mean(squares, axis=0))

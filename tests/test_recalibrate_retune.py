@@ -99,6 +99,12 @@ def test_a_quiet_night_is_not_filled_with_false_boxes() -> None:
     assert (refit.threshold, refit.old_rate, refit.rate) == (0.5, 2.0, 1.0)
 
 
+def test_a_threshold_never_falls_for_a_rate_of_answers() -> None:
+    reference = [[seen(*extra(0.9, 0.8)), seen()]] * 10  # every other frame, as they are taken, says two
+    now = [[seen(*extra(0.9, 0.8)), seen(*extra(0.9, 0.3))]] * 5
+    assert raised(reference, now, HALF, LABELS, 2)[0].threshold == 0.5
+
+
 def test_more_answers_by_chance_raise_nothing() -> None:
     now = [[seen(*extra(0.9))] * 2] * 7 + [[seen(*extra(0.9, 0.8, 0.7, 0.6))] * 2]
     assert not raised(answers(0.9), now, HALF, LABELS, 2)[0].is_moved

@@ -6,6 +6,7 @@ import json
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -172,6 +173,29 @@ def test_values_of_both_and_what_they_were_run_with_stand_below() -> None:
     assert "50.0 frames/s" in said
     assert "differs: agent 0 against 9" in said
     assert "differs: nothing" in values(one, one)
+
+
+def test_the_kind_of_run_and_the_frames_of_a_query_are_told_apart() -> None:
+    one = make_run(Plan(warmup_s=0.0), lambda _: 0.01).go()
+    soak = msgspec.structs.replace(one, plan=Plan(soak=True))
+    assert differences(one, soak) == ["the kind of run differs: run and soak"]
+    four, eight = (
+        make_run(Plan(scenario="multi-stream", warmup_s=0.0, samples_per_query=many), lambda _: 0.1).go()
+        for many in (4, 8)
+    )
+    assert differences(four, eight) == ["the frames of a query differs: 4 and 8"]
+
+
+def test_each_percentile_and_everything_it_ran_with_stands_in_the_values() -> None:
+    one = make_run(Plan(warmup_s=0.0), lambda at_s: 0.030 if int(at_s * 100) % 8 == 0 else 0.010).go()
+    assert "A: p50 10.00 ms, p90 30.00 ms, p99 30.00 ms" in values(one, one)
+    env = one.environment
+    runtime = replace(env.runtime, num_threads=4, delegate="edgetpu", version="9")
+    other = changed(one, runtime=runtime, board=replace(env.board, model="Pi 5"))
+    said = values(one, other).splitlines()[-1]
+    for words in ("threads 1 against 4", "delegate none against edgetpu", "runtime litert 2.3.0 against litert 9"):
+        assert words in said
+    assert "board Raspberry Pi 4 against Pi 5" in said
 
 
 def edge_tools(*arguments: object) -> subprocess.CompletedProcess[str]:

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from agent.bench import Plan, Result, encode, table
 from agent.bench.sweep import Row, measured
 from agent.bench.sweep import encode as encode_rows
-from tests.bench_fakes import conditions, make_run
+from tests.bench_fakes import conditions, make_run, window
 from tests.test_tools_compare import edge_tools
 from tools.plot import Frame, Line, bars, lines, thin, ticks
-from tools.report import page
+from tools.report import _bands, page
 
 
 class Outline(HTMLParser):
@@ -225,3 +225,48 @@ def test_energy_is_told_with_whose_it_is() -> None:
     silent = make_run(plan, lambda _: 0.1).go()
     assert silent.energy_source == ""
     assert "J a query" not in page([("a.json", silent)])
+
+
+def test_what_disturbed_is_shaded_once_for_as_long_as_it_lasted() -> None:
+    tagged = [(("others",) if 2 <= number < 5 else ("throttled",) if number == 7 else ()) for number in range(10)]
+    windows = [window(number, disturbed=tags) for number, tags in enumerate(tagged)]
+    assert _bands(windows) == [(20.0, 50.0, "others"), (70.0, 80.0, "throttled")]
+    apart = [window(number, disturbed=("others",)) for number in (0, 5)]
+    assert _bands(apart) == [(0.0, 10.0, "others"), (50.0, 60.0, "others")]
+
+
+def test_one_late_query_does_not_squeeze_the_histogram_and_is_told() -> None:
+    late = make_run(Plan(warmup_s=0.0), lambda at_s: 1.0 if 30.0 <= at_s < 30.01 else 0.010).go()
+    text = page([("a.json", late)])
+    found = re.search(r"Histogram: frames by their work, ms; (\d+) later than ([0-9.]+) ms not drawn", text)
+    assert found is not None
+    assert int(found[1]) == 1
+    assert 14 < float(found[2]) < 16
+    said = re.findall(r"<title>([0-9.]+) to ([0-9.]+) ms: (\d+)</title>", text)
+    assert all(9.7 < float(low) < 10.0 < float(high) < 10.3 for low, high, many in said if int(many))
+    assert late.score is not None
+    assert sum(int(many) for *_, many in said) == late.score.queries - 1
+
+
+def test_what_a_window_does_not_know_is_a_gap_and_an_accelerator_has_its_line() -> None:
+    known = soak()
+    assert "accelerator" not in page([("a.json", known)])
+    gaps = tuple(
+        msgspec.structs.replace(one, soc_celsius=None if number % 2 else 50.0, accelerator_celsius=60.0)
+        for number, one in enumerate(known.windows)
+    )
+    text = page([("a.json", msgspec.structs.replace(known, windows=gaps))])
+    heat = re.search(r'class="line heat" d="([^"]*)"', text)
+    assert heat is not None
+    assert "L" not in heat[1], "no line is drawn over what is not known"
+    assert '<span class="key p90">accelerator</span>' in text
+
+
+def test_bars_of_the_stages_are_as_long_as_their_share() -> None:
+    text = page([("a.json", make_run(Plan(warmup_s=0.0), lambda _: 0.01).go())])
+    widths = re.findall(r'<tr><td>(\w+)</td>.*?class="p50 box" style="width:([0-9.]+)%"></span>(.*?)</td>', text)
+    found = {name: float(width) for name, width, _ in widths}
+    assert found["total"] == pytest.approx(100.0, abs=2)
+    assert found["invoke"] == pytest.approx(80.0, abs=3)
+    tails = re.findall(r'class="p99 box" style="width:([0-9.]+)%"', text)
+    assert all(float(width) < 3 for width in tails), "beyond p50 there is nothing"

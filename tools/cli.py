@@ -18,7 +18,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Tools for the desk: show the agent at work, evaluate a detector, compare and draw benchmarks.",
+    help="Tools for the desk: show the agent at work, evaluate a detector, compare benchmarks, patch a Coral's model.",
 )
 
 
@@ -130,6 +130,33 @@ def report(
     except OSError as error:
         raise StorageError(f"{out}: cannot be written: {error.strerror}") from None
     typer.echo(f"{out}: written", err=True)
+
+
+@app.command()
+def edgetpu(
+    model: Annotated[Path, typer.Argument(help="The quantized .tflite that the Coral's file was compiled from.")],
+    patch: Annotated[
+        Path, typer.Argument(help="A board's record of `edge-agent recalibrate`, or a range patch (JSON).")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for what is made.")] = Path(),
+    compiler: Annotated[str, typer.Option(help="The compiler: a name on the PATH, or a path.")] = "edgetpu_compiler",
+    timeout: Annotated[
+        int | None, typer.Option(min=1, help="Seconds that the compiler is given; else its own choice, 180.")
+    ] = None,
+    patch_only: Annotated[
+        bool, typer.Option("--patch-only", help="Write the patched file, and do not compile.")
+    ] = False,
+) -> None:
+    """Patch the CPU version of a Coral's model, and compile it again with Google's edgetpu_compiler.
+
+    Writes MODEL.patched.tflite, MODEL.patched_edgetpu.tflite and the compiler's log.
+
+    Example: edge-tools edgetpu ssd.tflite overlays/61d5.json --out build/
+    """
+    from tools.edgetpu import carry
+
+    made = carry.carry(model, patch, out, compiler=compiler, timeout_s=timeout, patch_only=patch_only)
+    typer.echo(carry.told(made))
 
 
 def _drawn(path: Path) -> list[tuple[str, Any]]:

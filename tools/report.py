@@ -72,7 +72,7 @@ def _compared(one: Named, other: Named) -> str:
     for each in compare.compare(one[1], other[1]):
         span = f"{(each.low - 1) * 100:+.1f} to {(each.high - 1) * 100:+.1f}"
         rows.append(_row((each.metric, f"{(each.ratio - 1) * 100:+.1f}", span, each.word), numbers=(1, 2)))
-    return title + _table(("time", "change %", "95 % interval %", ""), rows, numbers=(1, 2))
+    return title + _table(("time", "change %", "95 % interval %", ""), rows, numbers=(1, 2), style="narrow")
 
 
 def _section(name: str, result: Result) -> str:

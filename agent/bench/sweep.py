@@ -78,8 +78,13 @@ def combinations(asked: Sequence[str], config: Config) -> list[dict[str, Any]]:
     if len(rows) > MOST_ROWS:
         raise ConfigError(f"sweep: {len(rows)} combinations; at most {MOST_ROWS}")
     for row in rows:
-        settings.override(config, row)
+        settings.override(config, _whole(row))
     return rows
+
+
+def _whole(row: dict[str, Any]) -> dict[str, Any]:
+    """A swept model stands in the place of a bundle, which the settings may name or take by themselves."""
+    return row | ({"model.bundle": ""} if "model.path" in row else {})
 
 
 def _column(text: str) -> list[tuple[str, Any]]:
@@ -123,8 +128,7 @@ def sweep(
 
 
 def _measure(config: Config, plan: Plan, row: dict[str, Any], path: Path, stop: Callable[[], bool]) -> Row:
-    changes = row | ({"model.bundle": ""} if "model.path" in row else {})
-    swept = settings.anchored(settings.override(config, changes), Path.cwd())
+    swept = settings.anchored(settings.override(config, _whole(row)), Path.cwd())
     path.write_text(settings.to_toml(swept), encoding="utf-8")
     command = [
         sys.executable,

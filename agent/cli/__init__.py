@@ -12,6 +12,7 @@ Every error becomes one line on stderr and the exit code of :mod:`agent.errors`;
     parity     parity
     settings   config init, show, explain
     repair     recalibrate
+    samples    samples list, show, export, purge
     local      status, ask
     broker     topics, mqtt purge
     model      model show, model diff; model_text lays their pages out

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from agent import __version__
-from agent.cli import benching, broker, health, local, model, parity, repair, running, settings
+from agent.cli import benching, broker, health, local, model, parity, repair, running, samples, settings
 from agent.cli.plain import PlainGroup
 from agent.errors import AgentError
 
@@ -41,6 +41,7 @@ for command in (
 app.add_typer(settings.config_app, name="config")
 app.add_typer(broker.mqtt_app, name="mqtt")
 app.add_typer(model.model_app, name="model")
+app.add_typer(samples.samples_app, name="samples")
 
 
 def _version(value: bool) -> None:

@@ -14,6 +14,7 @@ from agent.config.live import LIVE, not_live, overlaid, why_not_live
 from agent.config.load import anchored, convert, digest, load, override, parse, to_toml
 from agent.config.outlets import DetectionsConfig, HomeAssistantConfig, PrometheusConfig
 from agent.config.parity import ParityConfig
+from agent.config.sampling import SampleConfig
 from agent.config.tables import (
     OFFERED,
     CameraConfig,
@@ -43,6 +44,7 @@ __all__ = [
     "ParityConfig",
     "PrometheusConfig",
     "RuntimeConfig",
+    "SampleConfig",
     "Setting",
     "ZoneConfig",
     "anchored",

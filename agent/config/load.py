@@ -17,6 +17,7 @@ from msgspec import inspect
 
 from agent.config.explain import fields_of, settings, unwrap
 from agent.config.places import beside
+from agent.config.sampling import EVERY_CLASS
 from agent.config.tables import OFFERED, Config, with_given
 from agent.errors import ConfigError
 
@@ -221,6 +222,18 @@ def _zone_contradictions(config: Config) -> Iterator[str]:
             yield f"detections.zones: no zone of mode include or count is named {name!r}"
 
 
+def _sample_contradictions(config: Config) -> Iterator[str]:
+    sample = config.sample
+    known = [zone.name for zone in config.zones]
+    for name in sample.private_zones:
+        if name not in known:
+            yield f"sample.private_zones: no zone is named {name!r}; known: {', '.join(known) or 'none'}"
+    if EVERY_CLASS in sample.private_classes and len(sample.private_classes) > 1:
+        yield 'sample.private_classes: "*" stands for every class; give it alone, or name classes'
+    if sample.privacy in {"blur", "mask"} and not (sample.private_classes or sample.private_zones):
+        yield f'sample.privacy: "{sample.privacy}" has nothing to hide; name classes or zones, or say "full"'
+
+
 def _contradictions(config: Config) -> Iterator[str]:
     yield from _unusable(msgspec.to_builtins(config), "")
     camera, model = config.camera, config.model
@@ -239,6 +252,7 @@ def _contradictions(config: Config) -> Iterator[str]:
     yield from _home_contradictions(config)
     yield from _listen_contradictions(config)
     yield from _zone_contradictions(config)
+    yield from _sample_contradictions(config)
 
 
 def _unusable(value: object, key: str) -> Iterator[str]:

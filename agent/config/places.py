@@ -16,6 +16,7 @@ _PATHS = (
     "model.labels",
     "parity.model",
     "prometheus.textfile",
+    "sample.folder",
 )
 _SECRETS = ("mqtt.password_file", "mqtt.ca_file", "mqtt.cert_file", "mqtt.key_file")
 _LIBRARIES = ("runtime.delegate", "parity.delegate")

@@ -12,6 +12,7 @@ from agent.config.governor import GovernorConfig
 from agent.config.limits import MeasureConfig
 from agent.config.outlets import DetectionsConfig, HomeAssistantConfig, PrometheusConfig
 from agent.config.parity import ParityConfig
+from agent.config.sampling import SampleConfig
 from agent.records import Heads
 
 Seconds = Annotated[float, Meta(ge=0.0, extra={"unit": "s"})]
@@ -315,6 +316,7 @@ class Config(Section, frozen=True, kw_only=True, dict=True):
     governor: Annotated[GovernorConfig, Meta(description="Keeps the board from throttling.")] = GovernorConfig()
     correction: Annotated[CorrectionConfig, Meta(description="Follows the light.")] = CorrectionConfig()
     parity: Annotated[ParityConfig, Meta(description="A second way of running the model.")] = ParityConfig()
+    sample: Annotated[SampleConfig, Meta(description="The frames worth keeping.")] = SampleConfig()
     mqtt: Annotated[MqttConfig, Meta(description="The broker.")] = MqttConfig()
     detections: Annotated[DetectionsConfig, Meta(description="What the camera sees, told.")] = DetectionsConfig()
     homeassistant: Annotated[HomeAssistantConfig, Meta(description="Announces the board.")] = HomeAssistantConfig()

@@ -91,7 +91,10 @@ class Following:
             if config.mode == "off":
                 raise ConfigError('correction.mode is "off": no light is learned here')
             if not self._base.is_identity:
-                raise UnavailableError("a correction lies over the model, so that this is not the light it was made in")
+                raise UnavailableError(
+                    "a correction lies over the model, so this is not the light that it was right in; take it back "
+                    "first (edge-agent recalibrate --undo), then learn"
+                )
             self._shelf.forget()
             self._take_back("relearn")
             self._learn(None)

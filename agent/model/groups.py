@@ -67,7 +67,7 @@ def refuse_unknown(net: Net) -> None:
     if compiled:
         raise ModelError(
             f"{compiled[0].shown} is compiled for the Edge TPU and cannot be looked into; "
-            "change the CPU version and compile that again (edgetpu_compiler)"
+            "patch the CPU version and compile that again: `edge-tools edgetpu`, docs/coral.md"
         )
     strange = [op for op in net.ops if op.name not in ops.KNOWN and op.name not in ops.CUSTOM_READERS]
     strange = [op for op in strange if any(net.tensors[i].is_code for i in (*op.inputs, *op.outputs) if i >= 0)]

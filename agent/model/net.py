@@ -42,6 +42,8 @@ class Tensor:
         axis: the channel axis of ``scales``, when there are several.
         buffer: number of the buffer that holds its bytes; 0 for "none".
         data: its bytes when it is a constant; empty when it is not.
+        at: the byte of the file at which they begin.
+        is_apart: they stand behind the flatbuffer, and its buffer says where.
         table, table_of_data: where the file describes it, and where its buffer.
     """
 
@@ -54,6 +56,8 @@ class Tensor:
     axis: int
     buffer: int
     data: Buffer
+    at: int
+    is_apart: bool
     table: Table
     table_of_data: Table
 
@@ -129,7 +133,7 @@ class Net:
         met: set[int] = set()
         left = _MOST_TOLD * len(self.data) + (1 << 16)
         for index, table in enumerate(self.graph.tensor_tables):
-            tensor = _tensor(index, table, buffers)
+            tensor = _tensor(index, table, buffers, self.data)
             left -= len(tensor.name) + tensor.scales.nbytes + tensor.zero_points.nbytes + 4 * len(tensor.shape)
             left -= 0 if tensor.buffer in met else len(tensor.data)
             met.add(tensor.buffer)
@@ -170,7 +174,23 @@ class Net:
         return "TOCO" in self.graph.root.text(3)
 
 
-def _tensor(index: int, table: Table, buffers: list[Table]) -> Tensor:
+def _bytes_of(index: int, buffer: Table, most: int) -> tuple[int, int, bool]:
+    """Where a buffer's bytes begin, how many there are, and whether that is behind the flatbuffer.
+
+    Today's converters and quantizers write larger constants there (schema.fbs, Buffer.offset and Buffer.size).
+    """
+    at, size = buffer.entries(0, 1)
+    apart, apart_size = buffer.integer(1, "Q"), buffer.integer(2, "Q")
+    if size or apart <= 1:
+        return at, size, False
+    if apart + apart_size > most:
+        raise ModelError(
+            f"damaged model: tensor {index} has {apart_size} bytes at byte {apart} of {most}; is the file complete?"
+        )
+    return apart, apart_size, True
+
+
+def _tensor(index: int, table: Table, buffers: list[Table], whole: Buffer) -> Tensor:
     shape = table.vector(0, "i4")
     if len(shape) > _MOST_AXES:
         raise ModelError(f"damaged model: tensor {index} has {len(shape)} axes")
@@ -178,6 +198,7 @@ def _tensor(index: int, table: Table, buffers: list[Table]) -> Tensor:
     place = table.integer(2, "I")
     if place >= len(buffers):
         raise ModelError(f"damaged model: tensor {index} names buffer {place} of {len(buffers)}")
+    at, size, is_apart = _bytes_of(index, buffers[place], len(whole))
     return Tensor(
         index=index,
         name=table.text(3),
@@ -187,7 +208,9 @@ def _tensor(index: int, table: Table, buffers: list[Table]) -> Tensor:
         zero_points=np.asarray(quantization.vector(3, "i8") if quantization else [], np.int64),
         axis=quantization.integer(6, "i") if quantization else 0,
         buffer=place,
-        data=buffers[place].raw(0),
+        data=whole[at : at + size],
+        at=at,
+        is_apart=is_apart,
         table=table,
         table_of_data=buffers[place],
     )

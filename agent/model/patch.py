@@ -16,6 +16,7 @@ from typing import Annotated
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 from msgspec import Meta
 
 from agent.errors import ModelError
@@ -31,6 +32,8 @@ _ENTRY = struct.Struct("<fB")
 
 _MOST_SCALE = float(np.finfo(np.float32).max) / 256
 """Beyond it the ends of the range are no float32 any more."""
+
+Reals = npt.NDArray[np.float64]
 
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
@@ -212,16 +215,31 @@ def _recount_biases(draft: Draft, net: Net, new: dict[int, Scale]) -> None:
         if ends[0] in new:
             if bias.dtype != "int32" or not bias.is_constant or len(bias.data) % 4:
                 raise ModelError(f"{op.shown}: its bias is {bias.dtype} and not a constant int32; no range is changed")
-            _recount(draft, op.shown, bias, ratio)
+            unit = new[ends[0]].scale * net.tensors[ends[1]].scales.astype(np.float64)
+            _recount(draft, op.shown, bias, ratio, _step(net.tensors[op.outputs[0]], new, unit))
 
 
-def _recount(draft: Draft, shown: str, bias: Tensor, ratio: float) -> None:
+def _step(output: Tensor, new: dict[int, Scale], unit: Reals) -> Reals:
+    """One code of an operation's output in units of its bias, one or one a channel; 0 where they cannot be compared."""
+    step = new[output.index].scale if output.index in new else float(output.scales[0]) if output.is_code else 0.0
+    many = output.shape[-1] if output.shape else 1
+    if len(unit) not in {1, many} or not (unit > 0).all():
+        return np.zeros(1)
+    return step / unit
+
+
+def _recount(draft: Draft, shown: str, bias: Tensor, ratio: float, step: Reals) -> None:
+    """Count a bias in new units; ``step``: of the output, in those units, one or one a channel.
+
+    Quantizers give a channel whose weights are all zero a scale of nearly zero, in which 32 bits do not reach its bias:
+    it stands at the end of them. There it stays, as long as that moves the output by less than half a step.
+    """
     counts = np.rint(np.frombuffer(bias.data, "<i4").astype(np.float64) * ratio)
     limit = np.iinfo(np.int32)
-    if counts.size and not (limit.min <= counts.min() <= counts.max() <= limit.max):
+    held = np.clip(counts, limit.min, limit.max)
+    if len(step) not in {1, len(counts)} or not (np.abs(counts - held) <= step / 2).all():
         raise ModelError(f"{shown}: with the new range of its input its bias needs more than 32 bits")
-    buffer_at = bias.table_of_data.entries(0, 1)[0]
-    draft.put_array(buffer_at, counts.astype(np.int32))
+    draft.put_array(bias.at, held.astype(np.int32))
     quantization = bias.table.table(4)
     if quantization is not None and len(bias.scales):
         scales = bias.scales.astype(np.float64) / ratio

@@ -104,8 +104,13 @@ def _write_real(draft: Draft, net: Net, tensor: Tensor, written: dict[int, Tenso
         if before.dtype != tensor.dtype or not (alike or (net.is_zero(before) and net.is_zero(tensor))):
             raise ModelError(f"{tensor.name!r} and {before.name!r} share their bytes, and mean different values")
         return
-    vector = draft.append_vector(np.frombuffer(real(tensor).tobytes(), np.uint8))
-    draft.turn(tensor.table_of_data, 0, vector, f"the bytes of {tensor.name!r}")
+    values = np.frombuffer(real(tensor).tobytes(), np.uint8)
+    vector, what = draft.append_vector(values), f"the bytes of {tensor.name!r}"
+    if tensor.is_apart:
+        draft.put_slot(tensor.table_of_data, 1, "Q", vector + 4, what)  # behind the vector's length
+        draft.put_slot(tensor.table_of_data, 2, "Q", values.size, what)
+    else:
+        draft.turn(tensor.table_of_data, 0, vector, what)
 
 
 def _make_float(draft: Draft, tensor: Tensor) -> None:

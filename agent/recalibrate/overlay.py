@@ -117,6 +117,16 @@ def words(correction: Correction) -> str:
     return ", ".join(said) or "none"
 
 
+def decode(data: bytes) -> Overlay:
+    """A record of any version.
+
+    Raises:
+        msgspec.DecodeError, UnicodeDecodeError, RecursionError: it is none.
+    """
+    found = msgspec.json.decode(data, type=_First | Overlay)
+    return found.upgraded() if isinstance(found, _First) else found
+
+
 def read(state: Path, base_sha256: str) -> Overlay | None:
     """The record for this base; None when there is none.
 
@@ -128,7 +138,7 @@ def read(state: Path, base_sha256: str) -> Overlay | None:
     try:
         with path.open("rb") as file:
             data = file.read(_MOST_BYTES + 1)
-        found = msgspec.json.decode(data, type=_First | Overlay)
+        overlay = decode(data)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -136,7 +146,6 @@ def read(state: Path, base_sha256: str) -> Overlay | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         why = no_json(error, Overlay)
         raise ModelError(f"{path}: is damaged: {why}; remove it with `edge-agent recalibrate --undo`") from None
-    overlay = found.upgraded() if isinstance(found, _First) else found
     if overlay.base_sha256 != base_sha256 or (overlay.ranges and overlay.ranges.patch.base_sha256 != base_sha256):
         raise ModelError(f"{path}: is for another file; remove it with `edge-agent recalibrate --undo`")
     return overlay

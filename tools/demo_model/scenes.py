@@ -13,10 +13,11 @@ from agent.camera.rendered import DAY, Knobs, Renderer, Sprites
 from agent.records import Detections, Pixels
 from tools.demo_model import spec
 
-_STRIDE = 200
+STRIDE = 200
 """Frames between two scenes: 800 pixels of belt, so that no part is in two of them."""
 
-_SCENES_A_SEED = 50
+SCENES_A_SEED = 50
+"""Scenes of one belt; the next ones come from another seed."""
 
 
 def around_day(rng: np.random.Generator) -> Knobs:
@@ -82,10 +83,10 @@ def still(first_seed: int, count: int, knobs: Knobs = DAY) -> Iterator[tuple[Pix
     """``count`` scenes with nothing in common but the knobs."""
     sprites = Sprites(limit=8000)
     for number in range(count):
-        seed, place = divmod(number, _SCENES_A_SEED)
+        seed, place = divmod(number, SCENES_A_SEED)
         if place == 0:
             belt = Renderer(first_seed + seed, sprites=sprites)
-        yield belt.frame(place * _STRIDE, knobs)
+        yield belt.frame(place * STRIDE, knobs)
 
 
 def as_input(pixels: Pixels) -> npt.NDArray[np.uint8]:
