@@ -31,6 +31,8 @@ def main(port: int, state_dir: Path, mode: str) -> None:
             time.sleep(0.05)
         sys.stdout.write("drained\n" if publisher.stop(5.0) else f"not drained: {publisher.status()}\n")
         return
+    sys.stdout.write("up\n")
+    sys.stdout.flush()
     for number in itertools.count():
         publisher.event("tick", {"n": number})
         publisher.alarm("thermal", f"{number} degrees")
