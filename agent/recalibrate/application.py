@@ -180,7 +180,8 @@ def judge(proof: Proof) -> tuple[Verdict, str]:
         small = " and is too small to change anything for" if proof.gain.low > 0.0 else ""
         return "cannot-help", (
             f"{gain} {span}{small}: the deployed model already says what the float model says, quantization is not "
-            "what is wrong; if it still misses objects, correct the light, look at the camera, or train it on such pictures"
+            "what is wrong; if it still misses objects, correct the light, look at the camera, or train it on such "
+            "pictures"
         )
     return "cannot-help", f"{gain} {span}: the gain may be chance; more frames, or a new quantization from float"
 
