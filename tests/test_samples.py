@@ -21,7 +21,7 @@ from agent.camera.rendered import CONDITIONS
 from agent.cli import app
 from agent.config import Config, SampleConfig
 from agent.errors import StorageError
-from agent.repair import read_frames
+from agent.repair import read_kept
 from agent.sample import REASONS, Privacy, Record, SeenBox, picture, read
 from agent.samples import as_json, listed, pick, shown, store_folder, with_boxes, write_dataset, write_sheet
 from agent.samples.dataset import coco
@@ -169,11 +169,11 @@ def test_the_manifest_holds_the_records_and_what_each_picture_is(shop: Shop, tmp
 
 def test_an_export_can_be_handed_to_recalibrate(shop: Shop, tmp_path: Path) -> None:
     told("export", tmp_path / "out", "--folder", shop.folder)
-    frames, left_out = read_frames(tmp_path / "out")
-    assert not left_out
+    frames = read_kept(tmp_path / "out").frames
+    assert len(frames) == 4, "none is left out"
     for number, pixels in enumerate(frames, 1):
         assert np.abs(pixels.astype(int) - scene(number).astype(int)).mean() < 12, "in the order taken"
-    assert len(read_frames(shop.folder)[0]) == 4, "and so can the store itself"
+    assert len(read_kept(shop.folder).frames) == 4, "and so can the store itself"
 
 
 def test_frames_without_a_picture_are_left_out_and_said(shop: Shop, tmp_path: Path) -> None:
