@@ -1,5 +1,8 @@
 """The correction of the light at work: learns the reference, follows the day, keeps both, and tells of each change.
 
+A correction that lies over the model is watched whatever the mode: it was made for one light, and is held back in
+another one (:class:`agent.recalibrate.hold.Watch`).
+
 ``look`` is called on the telemetry thread after each reading of the sensors, ``relearn`` and ``reconfigure`` on the
 thread "writer"; one lock is between them. The inference loop takes no part: a correction is in force from the frame on
 that is prepared after it.
