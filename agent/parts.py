@@ -70,7 +70,12 @@ class Parts:
         self.publisher = make_publisher(config, self.remote, self._plan()) if config.mqtt.host else None
         self.remote.attach(self.publisher)
         self.following = Following(
-            config.correction, self.model.preprocess, Shelf(folder, clock), self.publisher, clock
+            config.correction,
+            self.model.preprocess,
+            Shelf(folder, clock),
+            self.publisher,
+            clock,
+            typical=self.model.learned.typical,
         )
         self.canary = make_canary(
             config, self.model.labels, self.publisher, clock, lambda: self.model.preprocess.correction

@@ -22,8 +22,18 @@ from agent.following import Following, sentence, standing, words
 from agent.publish import translate
 from agent.publish.contract_light import Corrected
 from agent.publish.translate_light import corrected
-from agent.recalibrate.reference import CORRECTION_NAME, FILE_NAME, FOLDER, PART_NAME, read_correction, read_light
+from agent.recalibrate.levels import look
+from agent.recalibrate.reference import (
+    CORRECTION_NAME,
+    FILE_NAME,
+    FOLDER,
+    PART_NAME,
+    read_correction,
+    read_light,
+    write_light,
+)
 from agent.recalibrate.shelf import RETRY_S, Shelf
+from agent.recalibrate.typical import pack
 from agent.records import (
     CameraState,
     CameraStatus,
@@ -59,12 +69,20 @@ LEARNED = 10
 class Board:
     """A board whose light, camera and disk are the test's; one look each five seconds."""
 
-    def __init__(self, state: Path | None, *, mode: str = "act", base: Correction | None = None, **changes: Any):
+    def __init__(
+        self,
+        state: Path | None,
+        *,
+        mode: str = "act",
+        base: Correction | None = None,
+        typical: str = "",
+        **changes: Any,
+    ) -> None:
         self.state, self.clock = state, Clock()
         self.config = CorrectionConfig(mode=mode, **{**QUICK, **changes})  # type: ignore[arg-type]
         self.told: list[LightChange] = []
         self.sequence = 0
-        self.base = base
+        self.base, self.typical = base, typical
         self.start()
 
     def start(self) -> None:
@@ -73,7 +91,8 @@ class Board:
         self.preprocess.correct = lambda correction: setattr(self.preprocess, "correction", correction)
         publisher: Any = SimpleNamespace(corrected=self.told.append)
         preprocess: Any = self.preprocess
-        self.following = Following(self.config, preprocess, Shelf(self.state, self.clock), publisher, self.clock)
+        shelf = Shelf(self.state, self.clock)
+        self.following = Following(self.config, preprocess, shelf, publisher, self.clock, typical=self.typical)
 
     def frame(self, light: float) -> FrameResult:
         self.sequence += 1
@@ -505,6 +524,7 @@ def test_the_card_says_how_it_stands_and_nothing_where_nothing_is_corrected() ->
     }
     assert told(LightStatus("known", False, correction=gain))["light"] == "advised"
     assert told(LightStatus("off", True, correction=gain))["light"] == "corrected"
+    assert told(LightStatus("off", True, why="so", held=gain)) == {"light": "held", "light_reason": "so"}
     assert told(LightStatus("blocked", True, correction=gain)) == {"light": "blocked", "correction": {"gain": 2.5}}
 
 
@@ -513,3 +533,88 @@ def test_words_for_a_person() -> None:
     assert "would correct the light by gain 2.12" in sentence(replace(CHANGE, is_acted=False))
     assert standing(LightStatus("known")) == "as it was learned"
     assert standing(LightStatus("known", True, correction=Correction(gain=2.0))) == "corrected by gain 2"
+
+
+# ---- a correction that lies over the model
+
+NIGHT = Correction(gain=5.0)
+DAY = pack(look([np.rint(SCENE).astype(np.uint8)]))
+
+
+@pytest.mark.parametrize("mode", ["off", "advise"])
+@pytest.mark.parametrize("source", ["record", "shelf"])
+def test_a_correction_of_the_model_is_held_back_by_day_and_back_at_night_whatever_the_mode(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, mode: str, source: str
+) -> None:
+    caplog.set_level(logging.INFO, "agent.light")
+    if source == "shelf":
+        write_light(tmp_path, look([np.rint(SCENE).astype(np.uint8)]))
+    board = Board(tmp_path, mode=mode, base=NIGHT, typical=DAY if source == "record" else "")
+    assert board.live(20, light=0.2) == []
+    assert board.in_force == NIGHT
+    change = board.live(3)[0]
+    assert (change.why, change.previous, change.correction) == ("released", NIGHT, Correction())
+    assert change.is_acted
+    assert board.in_force is None
+    assert board.following.status.held == NIGHT
+    held = "the correction that lies over the model (gain 5) is held back: it made the picture worse"
+    assert standing(board.following.status) == held
+    assert caplog.text.count("corrects the light by nothing, before by gain 5: it made the picture worse") == 1
+    board.live(20)
+    assert board.in_force is None
+    acted = [each for each in board.live(3, light=0.2) if each.is_acted]
+    assert [(each.why, each.correction) for each in acted] == [("resumed", NIGHT)]
+    assert board.in_force == NIGHT
+    assert board.following.status.held is None
+
+
+@pytest.mark.parametrize("camera", ["down", "stalled", "frozen", "black"])
+def test_a_camera_that_shows_nothing_takes_nothing_out_of_force(tmp_path: Path, camera: CameraState) -> None:
+    board = Board(tmp_path, mode="off", base=NIGHT, typical=DAY)
+    assert board.live(20, camera=camera) == []
+    assert board.live(20, light=0.0) == []
+    assert board.live(2) == []
+    assert board.live(1, camera=camera) == []
+    assert board.live(2) == [], "not three in a row"
+    assert board.in_force == NIGHT
+
+
+def test_what_no_reference_is_known_for_is_said_once_and_stays(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    board = Board(tmp_path, mode="off", base=NIGHT)
+    assert board.live(20) == []
+    assert board.in_force == NIGHT
+    board.following.reconfigure(msgspec.structs.replace(board.config, mode="act"))
+    assert caplog.text.count("(gain 5) stays in force in any light") == 1
+    assert board.following.status.state == "blocked"
+
+
+def test_it_is_held_back_too_where_no_reference_may_be_learned(tmp_path: Path) -> None:
+    board = Board(tmp_path, base=NIGHT, typical=DAY)
+    assert [change.why for change in board.live(LEARNED)] == ["released"]
+    assert board.following.status.state == "blocked"
+    assert board.in_force is None
+    assert not board.file(FILE_NAME).exists()
+
+
+def test_what_is_held_back_stays_so_in_every_mode(tmp_path: Path) -> None:
+    write_light(tmp_path, look([np.rint(SCENE).astype(np.uint8)] * 8))
+    board = Board(tmp_path, mode="off", base=NIGHT, typical=DAY)
+    board.live(3)
+    told = len(board.told)
+    for mode in ("advise", "off", "act"):
+        board.following.reconfigure(msgspec.structs.replace(board.config, mode=mode))
+        assert board.in_force is None
+    assert len(board.told) == told, "nothing has changed"
+    board.following.reconfigure(msgspec.structs.replace(board.config, mode="off"))
+    assert board.in_force == NIGHT, "who followed knew of the base alone; it is watched again"
+    assert [change.why for change in board.live(3)] == ["released"]
+
+
+def test_advice_says_once_what_is_done(tmp_path: Path) -> None:
+    write_light(tmp_path, look([np.rint(SCENE).astype(np.uint8)] * 8))
+    board = Board(tmp_path, mode="advise", base=NIGHT, typical=DAY)
+    (change,) = board.live(20)
+    assert change.is_acted
+    assert board.following.status.is_acted

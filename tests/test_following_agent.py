@@ -11,11 +11,14 @@ import pytest
 
 from agent import config as settings
 from agent import service
+from agent.board import base_model, file_sha256
 from agent.config import Config, overlaid
 from agent.errors import AgentError
 from agent.local import lines
 from agent.parts import Parts
+from agent.recalibrate import overlay
 from agent.recalibrate.levels import look
+from agent.recalibrate.overlay import Overlay, ProvenCorrection
 from agent.recalibrate.reference import (
     CORRECTION_NAME,
     FILE_NAME,
@@ -25,8 +28,10 @@ from agent.recalibrate.reference import (
     write_correction,
     write_light,
 )
+from agent.recalibrate.typical import pack
 from agent.records import Command, Correction, FrameResult
 from tests.servers.mosquitto import wait_until
+from tools.demo_model.scenes import still
 
 DAY, NIGHT = "light=1&noise=0.5", "light=0.15&noise=0.5"
 PATIENCE_S = 250.0
@@ -146,6 +151,47 @@ def test_what_is_kept_is_in_force_before_the_first_frame_and_a_command_has_it_le
         assert [path.name for path in (tmp_path / FOLDER).iterdir()] == []
         parts._apply(overlaid(parts.config, {"correction.mode": "off"}), {"correction.mode": "off"})
         assert parts.following.status.state == "off"
+
+
+class Fixed(Watcher):
+    """Day until the correction of the night is held back and things are found, then night until it is back."""
+
+    stage, by_day = "day", 0.0
+
+    def step(self) -> None:
+        if self.stage == "day" and "it made the picture worse" in self.log.text:
+            self.stage = "held"
+            self.seen.clear()
+        elif self.stage == "held" and self.found():
+            self.by_day, self.stage = self.found(), "night"
+            self.turn(NIGHT)
+        elif self.stage == "night" and "it makes the picture better again" in self.log.text:
+            raise DoneError
+
+
+@pytest.mark.slow
+def test_a_correction_made_at_night_is_held_back_by_day_though_nothing_is_followed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "agent.light")
+    knobs, state = tmp_path / "knobs", tmp_path / "state"
+    knobs.write_text(DAY)
+    night = ProvenCorrection(
+        correction=Correction(gain=8.0),
+        distance=3.0,
+        gain=(30.0, 25.0, 35.0),
+        frames=8,
+        typical=pack(look([pixels for pixels, _ in still(41, 8)])),
+    )
+    config = settings.override(Config(), {"device.state_dir": str(state), "model.bundle": "demo:"})
+    overlay.write(state, Overlay(base_sha256=file_sha256(base_model(config)), light=night))
+    fixed = Fixed(knobs, caplog)
+    agent(state, knobs, fixed, "off")
+    assert fixed.by_day > 0.5
+    assert [line.getMessage().partition(":")[0] for line in caplog.records if line.name == "agent.light"] == [
+        "corrects the light by nothing, before by gain 8",
+        "corrects the light by gain 8, before by nothing",
+    ]
 
 
 @pytest.mark.slow

@@ -31,8 +31,9 @@ def by_gain(frames: Light, reference: Light, max_noise: float) -> Fit:
     """One gain, without a search: what is judged here is how a correction moves, not how it is found."""
     noise = float(np.median(frames.noise))
     form = Form(gain=True)
-    found = solve(form, frames.typical(), reference.typical(), max(1.0, max_noise / noise))
-    return Fit(found, "fitted")
+    now, then = frames.typical(), reference.typical()
+    found = solve(form, now, then, max(1.0, max_noise / noise))
+    return Fit(found, "fitted", limited=found != solve(form, now, then, None))
 
 
 def follower(start: Correction | None = None, **pace: float) -> Follower:
@@ -151,10 +152,50 @@ def test_a_lamp_that_is_switched_on_releases_it_at_once() -> None:
 def test_noise_bounds_it_and_takes_it_back_when_it_grows() -> None:
     judge = follower(step_per_min=1000.0, max_noise=10.0)
     walk(judge, [0.1] * minutes(10), noise=2.0)
-    assert judge.correction.gain == pytest.approx(5.0, rel=0.02)
+    assert judge.correction.gain == pytest.approx(0.95 * 5.0, rel=0.02), "a little under the bound"
     changes = walk(judge, [0.1] * minutes(10), begin_s=1e4, noise=4.0)
     assert changes[0].why == "noise"
-    assert judge.correction.gain == pytest.approx(2.5, rel=0.02)
+    assert judge.correction.gain == pytest.approx(0.95 * 2.5, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("wavers", "light", "noise"), [(0.03, 0.1, 4.0), (0.05, 0.1, 4.0), (0.08, 0.1, 4.0), (0.08, 0.6, 16.0)]
+)
+def test_a_steady_night_whose_noise_is_estimated_a_little_off_moves_nothing(
+    wavers: float, light: float, noise: float
+) -> None:
+    rng, judge = np.random.default_rng(3), follower()
+    changes = []
+    for number in range(minutes(8 * 60)):
+        change = judge.see(EVERY_S * number, frame(light, number, noise * (1 + wavers * float(rng.normal()))))
+        changes += [] if change is None else [change]
+    assert {change.why for change in changes if change.at_s < 900.0} == {"followed"}
+    assert len([change for change in changes if change.at_s >= 900.0]) <= 2, "once it is there, it stays"
+    assert judge.correction.gain == pytest.approx(0.95 * 24.0 / noise, rel=0.08)
+
+
+def test_a_lamp_for_twenty_seconds_each_two_minutes_does_not_undo_the_night() -> None:
+    judge = follower(Correction(gain=5.0))
+    changes = walk(judge, ([0.2] * 20 + [1.0] * 4) * 240)
+    assert [change.why for change in changes] == ["released", "resumed"] * (len(changes) // 2)
+    assert 2 <= len(changes) <= 2 * 9, "once an hour"
+    assert all(change.correction == Correction(gain=5.0) for change in changes[1::2])
+
+
+def test_what_was_let_go_comes_back_at_once_within_the_noise_of_now() -> None:
+    judge = follower(Correction(gain=5.0))
+    (released,) = walk(judge, [1.0] * 30)
+    (resumed,) = walk(judge, [0.2] * 5, begin_s=1e3, noise=8.0)
+    assert (released.why, resumed.why, resumed.at_s) == ("released", "resumed", 1e3 + 2 * EVERY_S)
+    assert resumed.target == Correction(gain=5.0)
+    assert resumed.correction.gain == pytest.approx(24.0 / 8.0, rel=0.02)
+
+
+def test_what_was_let_go_is_forgotten_once_the_light_is_followed_again() -> None:
+    judge = follower(Correction(gain=5.0))
+    walk(judge, [1.0] * 30)
+    changes = walk(judge, [*np.geomspace(1.0, 0.6, minutes(20)), *[0.2] * minutes(5)], begin_s=1e3)
+    assert {change.why for change in changes} == {"followed"}, "a step in the light is followed in steps"
 
 
 def test_it_goes_on_from_where_it_was_before_a_restart() -> None:

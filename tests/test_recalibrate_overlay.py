@@ -82,6 +82,23 @@ def test_a_damaged_record_costs_the_patch_and_nothing_else(
     assert "is not used" in caplog.text
 
 
+@pytest.mark.parametrize("typical", ["x", "\u00e9" * 240, "~" * 240])
+def test_a_light_that_is_damaged_is_a_damaged_record(tmp_path: Path, typical: str) -> None:
+    said = Overlay(base_sha256="0" * 64, light=LIGHT)
+    path = overlay.write(tmp_path, said)
+    path.write_text(path.read_text().replace('"typical":""', f'"typical":"{typical}"'))
+    with pytest.raises(ModelError, match="is damaged: "):
+        overlay.read(tmp_path, said.base_sha256)
+
+
+def test_a_record_from_before_the_light_was_kept_is_read(tmp_path: Path) -> None:
+    said = Overlay(base_sha256="0" * 64, light=LIGHT)
+    path = overlay.write(tmp_path, said)
+    path.write_text(path.read_text().replace(',"typical":""', ""))
+    assert "typical" not in path.read_text()
+    assert overlay.read(tmp_path, said.base_sha256) == said
+
+
 def test_a_record_that_makes_another_file_is_not_used(tmp_path: Path) -> None:
     base = tmp_path / "base.tflite"
     base.write_bytes(demo_file())
@@ -175,6 +192,7 @@ OVERLAYS = st.builds(
         distance=SHARE,
         gain=st.tuples(SHARE, SHARE, SHARE),
         frames=st.integers(0, 500),
+        typical=st.sampled_from(["", "0" * 240]),
     ),
     thresholds=st.dictionaries(
         st.text(max_size=8),
@@ -244,7 +262,7 @@ def test_what_was_learned_is_in_force_wherever_a_model_is_loaded(learned: Config
         assert postprocess.thresholds[washer] == 0.625
         assert (postprocess.thresholds == 0.5).sum() == len(postprocess.thresholds) - 1
     assert model.info.learned == (
-        "a correction of the light of this board (gain 2.50, gamma 0.80)",
+        "a correction of the light of this board (gain 2.50, gamma 0.80), for one light only",
         "score thresholds of this board: washer 0.50 -> 0.62",
     )
     assert make_rules(model, learned, {}).judging.class_thresholds == {"washer": 0.625}
@@ -319,5 +337,7 @@ def test_numbers_beyond_their_limits_are_damage(tmp_path: Path, damage: dict[str
 def test_the_status_says_what_lies_over_the_model(learned: Config) -> None:
     model = board.ready_model(learned)
     told = {"model": msgspec.to_builtins(model.info)}
-    assert "         with a correction of the light of this board (gain 2.50, gamma 0.80)" in lines(told)
+    assert "         with a correction of the light of this board (gain 2.50, gamma 0.80), for one light only" in lines(
+        told
+    )
     assert not [line for line in lines({"model": {"name": "x", "learned": None}}) if "with" in line]

@@ -22,6 +22,7 @@ from agent.recalibrate.application import Plan, recalibrate
 from agent.recalibrate.light import look
 from agent.recalibrate.overlay import Overlay, ProvenCorrection
 from agent.recalibrate.reference import FILE_NAME, FOLDER, write_light
+from agent.recalibrate.typical import unpack
 from agent.records import Correction, Pixels
 from agent.repair import Job, read_kept, repair
 from tests.models import demo_file
@@ -74,6 +75,10 @@ def test_the_light_that_the_board_keeps_is_the_reference(board: Config, tmp_path
     assert said is not None
     assert said.light is not None
     assert said.light.correction.gain == pytest.approx(1 / SHARE, rel=0.3)
+    assert np.abs(unpack(said.light.typical) - look(scenes[::-1]).typical()).max() < 0.6
+    assert said.learned().typical == said.light.typical, "the service watches it by that"
+    assert "for the light of these pictures only: the service holds it back" in done.text
+    assert "detect and bench use it as it is" in done.text
 
 
 def test_a_correction_that_is_of_no_use_any_more_leaves_no_record(
@@ -86,7 +91,9 @@ def test_a_correction_that_is_of_no_use_any_more_leaves_no_record(
     assert "the correction in force is taken back" in dry.text
     assert "dry run: nothing was changed" in dry.text
     assert record(tmp_path) is not None
-    assert repair(board, job(tmp_path), lambda _: None).as_json["overlay"] is None
+    done = repair(board, job(tmp_path), lambda _: None)
+    assert "only" not in done.text, "there is none to hold back"
+    assert done.as_json["overlay"] is None
     assert record(tmp_path) is None
 
 

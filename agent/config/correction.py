@@ -13,7 +13,10 @@ class CorrectionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
     mode: Annotated[
         Literal["off", "advise", "act"],
-        Meta(description="advise: says what it would do; act: does it; off: neither."),
+        Meta(
+            description="advise: says what it would do; act: does it; off: neither. A correction that lies over the "
+            "model is held back in another light, whatever this says."
+        ),
     ] = "off"
     learn_frames: Annotated[
         int,

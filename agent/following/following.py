@@ -1,5 +1,8 @@
 """The correction of the light at work: learns the reference, follows the day, keeps both, and tells of each change.
 
+A correction that lies over the model is watched whatever the mode: it was made for one light, and is held back in
+another one (:class:`agent.recalibrate.hold.Watch`).
+
 ``look`` is called on the telemetry thread after each reading of the sensors, ``relearn`` and ``reconfigure`` on the
 thread "writer"; one lock is between them. The inference loop takes no part: a correction is in force from the frame on
 that is prepared after it.
@@ -14,14 +17,16 @@ from dataclasses import replace
 
 from agent.config import CorrectionConfig
 from agent.errors import ConfigError, UnavailableError
-from agent.following.say import WHY, sentence
+from agent.following.say import WHY, sentence, words
 from agent.preprocess import Preprocessor
 from agent.publish import Publisher
 from agent.recalibrate.follow import Follower, Pace
+from agent.recalibrate.hold import Watch
 from agent.recalibrate.learn import Learner
 from agent.recalibrate.levels import Light, look
 from agent.recalibrate.reference import KeptCorrection, digest
 from agent.recalibrate.shelf import Shelf
+from agent.recalibrate.typical import unpack
 from agent.records import (
     CameraStatus,
     ChangeCause,
@@ -45,6 +50,8 @@ class Following:
         shelf: what is known of the light, over a restart.
         publisher: told of changes; None without a broker.
         clock: monotonic seconds.
+        typical: the light that a correction of the model leads to, as :mod:`agent.recalibrate.typical` packs it;
+            empty: not known.
 
     Attributes:
         status: how it stands; read on any thread.
@@ -57,17 +64,20 @@ class Following:
         shelf: Shelf,
         publisher: Publisher | None,
         clock: Callable[[], float],
+        *,
+        typical: str = "",
     ) -> None:
         self._config, self._preprocess, self._shelf = config, preprocess, shelf
         self._publisher, self._clock = publisher, clock
-        self._base = preprocess.correction or Correction()
+        self._base, self._typical = preprocess.correction or Correction(), typical
         self._lock = threading.Lock()
         self._learner: Learner | None = None
         self._follower: Follower | None = None
+        self._watch: Watch | None = None
         self._reference = ""
         self._sequence = -1
         self._why = ""
-        self._is_told_small = False
+        self._is_told_small = self._is_told_unwatched = False
         self._begin()
         self.status = self._standing()
 
@@ -111,7 +121,14 @@ class Following:
                 self._begin()
             elif self._follower is not None:
                 self._follower.pace = pace_of(config)
+            if self._watch is not None:
+                self._watch.every_s = config.every_s
             self.status = self._standing()
+
+    @property
+    def _loaded(self) -> Correction:
+        """What is in force where nobody follows: what the model was loaded with, unless that is held back."""
+        return self._base if self._watch is None else self._watch.in_force
 
     @property
     def _is_acted(self) -> bool:
@@ -125,19 +142,39 @@ class Following:
             self._follow(reference, start)
         elif self._config.mode != "off":
             self._learn(self._shelf.part())
+        if self._is_acted and reference is not None:
+            self._watch = None  # whoever follows lets go by itself
+        elif self._watch is None and not self._base.is_identity:
+            self._watch = self._watching(reference)
+
+    def _watching(self, reference: Light | None) -> Watch | None:
+        """Whatever the mode: a correction of the model was made for one light, and is watched in every other."""
+        if self._typical:
+            return Watch(self._base, unpack(self._typical), self._config.every_s)
+        kept = reference or self._shelf.light()
+        if kept is not None and kept.shows.any():
+            return Watch(self._base, kept.some(kept.shows).typical(), self._config.every_s)
+        if not self._is_told_unwatched:
+            log.warning(
+                "the correction that lies over the model (%s) stays in force in any light: its record does not say for "
+                "which light it was made, and none is learned here; make it anew with `edge-agent recalibrate`",
+                words(self._base),
+            )
+        self._is_told_unwatched = True
+        return None
 
     def _kept(self, reference: Light | None) -> Correction:
         """What was in force before, unless it belongs to something else: then what the model was loaded with."""
-        kept = self._shelf.correction()
+        kept, loaded = self._shelf.correction(), self._loaded
         if kept is None:
-            return self._base
+            return loaded
         is_mine = reference is not None and kept.reference == digest(reference) and kept.base == self._base
         if self._is_acted and is_mine:
             return kept.correction
         self._shelf.forget_correction()
-        if kept.correction != self._base:
-            self._tell(self._change("dropped" if self._is_acted else "off", kept.correction, self._base))
-        return self._base
+        if kept.correction != loaded:
+            self._tell(self._change("dropped" if self._is_acted else "off", kept.correction, loaded))
+        return loaded
 
     def _learn(self, part: Light | None) -> None:
         config = self._config
@@ -156,8 +193,9 @@ class Following:
             self._put(start)
 
     def _look(self, camera: CameraStatus, newest: FrameResult | None) -> None:
-        now_s, judge = self._clock(), self._learner or self._follower
-        if judge is None or self._is_blocked or not judge.is_due(now_s):
+        now_s = self._clock()
+        judges = (self._watch, None if self._is_blocked else self._learner or self._follower)
+        if not any(judge is not None and judge.is_due(now_s) for judge in judges):
             return
         light = None
         if camera.state == "streaming":
@@ -165,10 +203,17 @@ class Following:
                 return
             self._sequence = newest.frame.sequence
             light = self._light(newest.frame.pixels)
+        watched = self._watch.see(now_s, light) if self._watch is not None else None
+        if watched is not None:
+            self._put(watched.correction)
+            self._tell(watched)
+        if self._is_blocked:
+            return
         if self._learner is not None:
             self._take_in(self._learner, now_s, light)
         elif self._follower is not None and (change := self._follower.see(now_s, light)) is not None:
-            self._obey(replace(change, is_acted=self._is_acted))
+            is_said = watched is not None and watched.correction == change.correction
+            self._obey(replace(change, is_acted=self._is_acted), is_said=is_said)
 
     @property
     def _is_blocked(self) -> bool:
@@ -195,24 +240,25 @@ class Following:
         elif was_taken:
             self._shelf.keep_part(seen)
 
-    def _obey(self, change: LightChange) -> None:
+    def _obey(self, change: LightChange, *, is_said: bool) -> None:
         if change.is_acted:
             self._put(change.correction)
             kept = KeptCorrection(reference=self._reference, base=self._base, correction=change.correction)
             self._shelf.keep_correction(kept)
-        self._tell(change)
+        if not is_said:
+            self._tell(change)
 
     def _take_back(self, why: ChangeCause, *, is_acted: bool | None = None) -> None:
         """What was followed to is in force no more; what the model was loaded with is again."""
         if self._follower is None:
             return
         acted = self._is_acted if is_acted is None else is_acted
-        before = self._follower.correction
+        before, loaded = self._follower.correction, self._loaded
         if acted:
-            self._put(self._base)
+            self._put(loaded)
             self._shelf.forget_correction()
-        if before != self._base:
-            self._tell(replace(self._change(why, before, self._base), is_acted=acted))
+        if before != loaded:
+            self._tell(replace(self._change(why, before, loaded), is_acted=acted))
 
     def _change(self, why: ChangeCause, previous: Correction, correction: Correction) -> LightChange:
         return LightChange(self._clock(), why, previous, correction, correction, 0.0)
@@ -237,11 +283,12 @@ class Following:
         found = self._preprocess.correction if follower is None else follower.correction
         return LightStatus(
             state=self._state,
-            is_acted=self._is_acted or found is None or found == self._base,
+            is_acted=self._is_acted or (found or Correction()) == (self._preprocess.correction or Correction()),
             learned=learner.count if learner is not None else 0,
             wanted=learner.frames if learner is not None else 0,
             correction=None if found is None or found.is_identity else found,
             why=self._why,
+            held=self._watch.held if self._watch is not None else None,
         )
 
 

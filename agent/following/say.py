@@ -7,6 +7,7 @@ from agent.records import ChangeCause, Correction, LightChange, LightStatus
 WHY: dict[ChangeCause, str] = {
     "followed": "the light is not that of the reference",
     "released": "it made the picture worse",
+    "resumed": "it makes the picture better again",
     "noise": "it lifted too much of the sensor's noise",
     "relearn": "the light is learned anew",
     "dropped": "what was kept belongs to another reference or model",
@@ -46,6 +47,8 @@ def standing(status: LightStatus) -> str:
     >>> standing(LightStatus("learning", learned=3, wanted=30))
     'learns what is usual here: 3 of 30 frames'
     """
+    if status.held is not None:
+        return f"the correction that lies over the model ({words(status.held)}) is held back: {status.why}"
     if status.state == "learning":
         return f"learns what is usual here: {status.learned} of {status.wanted} frames"
     blocked = "is not learned, for a correction lies over the model; " if status.state == "blocked" else ""

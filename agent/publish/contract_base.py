@@ -17,7 +17,7 @@ Clock = Literal["ok", "unsynced", "stepped"]
 StateName = Literal["online", "degraded", "updating", "safe-mode", "offline", "lost"]
 MetricKind = Literal["gauge", "counter", "sketch"]
 PaceName = Literal["paced", "slowest", "blind"]
-LightName = Literal["learning", "blocked", "corrected", "advised"]
+LightName = Literal["learning", "blocked", "corrected", "advised", "held"]
 Scalar = str | int | float | bool | None
 
 Wish = Scalar | list[str] | dict[str, float]

@@ -111,7 +111,8 @@ class HealthCard(Envelope, frozen=True, kw_only=True):
         LightName | None,
         Meta(
             description="The correction of the light: learning what is usual, blocked from it by a correction that "
-            "lies over the model, corrected, advised to be; not there: nothing is corrected."
+            "lies over the model, corrected, advised to be, held (that correction is, for the light is another); not "
+            "there: nothing is corrected."
         ),
     ] = None
     light_learned: Annotated[int | None, metric("1", "gauge", "Frames learned so far, while it is learned.")] = None

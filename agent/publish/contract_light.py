@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from agent.publish.contract_base import Part
 
-CorrectionCause = Literal["followed", "released", "noise", "relearn", "dropped", "off"]
+CorrectionCause = Literal["followed", "released", "resumed", "noise", "relearn", "dropped", "off"]
 
 
 class Corrected(Part, frozen=True, kw_only=True):
@@ -17,8 +17,9 @@ class Corrected(Part, frozen=True, kw_only=True):
     why: Annotated[
         CorrectionCause,
         Meta(
-            description="followed the light; released: it made the picture worse; noise: it lifted too much of it; "
-            "relearn: the light is learned anew; dropped: it belonged to another reference or model; off: by setting."
+            description="followed the light; released: it made the picture worse; resumed: it makes it better "
+            "again; noise: it lifted too much of it; relearn: the light is learned anew; dropped: it belonged to "
+            "another reference or model; off: by setting."
         ),
     ]
     acted: Annotated[bool, Meta(description="It is done; else it is advice.")]

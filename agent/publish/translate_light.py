@@ -26,10 +26,12 @@ def light(status: LightStatus) -> dict[str, Any]:
     word: str | None = status.state if status.state in {"learning", "blocked"} else None
     if status.correction is not None and word is None:
         word = "corrected" if status.is_acted else "advised"
+    if status.held is not None:
+        word = "held"
     return {
         "light": word,
         "light_learned": status.learned if status.state == "learning" else None,
-        "light_reason": text(status.why) or None if status.correction is not None else None,
+        "light_reason": text(status.why) or None if status.correction is not None or status.held is not None else None,
         "correction": _busy(status.correction or Correction()),
     }
 

@@ -2,8 +2,11 @@
 
 Slowly: the picture's grey levels move by a bounded number a minute, and not at all for less than a dead band. It waits
 while there is nothing to see (no frame, a frozen or a black picture) and keeps what it has. Only one thing is done at
-once: a correction under which the newest frames are further from the reference than without it is let go - the lamp was
-switched on, and a gain that suited the night would make the picture white.
+once: a correction under which the newest frames are further from the reference than without it is let go, and taken up
+again when they are nearer with it (:mod:`agent.recalibrate.hold`).
+
+The estimate of the sensor's noise wavers, which is no reason to move: a correction that the noise limits aims a little
+under the bound, goes back only when it is over it, and else moves only by what a detector may notice.
 """
 
 from __future__ import annotations
@@ -15,9 +18,10 @@ from typing import Literal
 
 import numpy as np
 
+from agent.recalibrate.hold import NEWEST, Hold
 from agent.recalibrate.levels import Light, Reals
 from agent.recalibrate.light import MAX_NOISE, Fit, fit
-from agent.recalibrate.solve import error, held_back
+from agent.recalibrate.solve import held_back
 from agent.records import Correction, LightChange
 
 
@@ -50,11 +54,15 @@ class Pace:
 
 
 _LEAST = 8
-_NEWEST = 3
-"""Frames that must agree before a correction is let go at once."""
+_AIM = 0.95
+"""A correction that the noise limits aims at this share of ``max_noise``, so that it stays under it for a while."""
 
-_WORSE = 1.2
-"""And how much further from the reference they must be with it than without it."""
+_NOISES = 36
+"""Newest frames whose noise counts: its estimate of one frame is a few per cent off."""
+
+_LIMITED_SHARE = 0.08
+"""Less than this of the picture's mean level does not move a correction that the noise limits; detectors are trained to
+bear more (:mod:`agent.recalibrate.light`)."""
 
 
 class Follower:
@@ -78,7 +86,9 @@ class Follower:
         self.correction = start or Correction()
         self._reference = reference
         self._then = reference.some(reference.shows).typical() if reference.shows.any() else None
+        self._hold = None if self._then is None else Hold(self._then)
         self._seen: deque[Light] = deque(maxlen=self.pace.frames)
+        self._noises: deque[float] = deque(maxlen=_NOISES)
         self._looked_s = self._fitted_s = float("-inf")
         self._moved_s: float | None = None
 
@@ -97,71 +107,94 @@ class Follower:
             return None
         self._looked_s = now_s
         if light is None or not light.shows.all() or not len(light):
-            self._seen.clear()
+            self._forget_seen()
             self._moved_s = None
             return None
         self._seen.append(light)
+        self._noises.append(float(np.median(light.noise)))
         if self._moved_s is None:
             self._moved_s = now_s
-        return self._let_go(now_s) or self._follow(now_s)
+        return self._let_go(now_s, light.typical()) or self._follow(now_s)
 
-    def _let_go(self, now_s: float) -> LightChange | None:
-        newest = [each.typical() for each in list(self._seen)[-_NEWEST:]]
-        if self._then is None or len(newest) < _NEWEST or self.correction.is_identity:
+    def _let_go(self, now_s: float, newest: Reals) -> LightChange | None:
+        """Or taken up again, bounded by the noise of now."""
+        held = None if self._hold is None else self._hold.held
+        verdict = None if self._hold is None else self._hold.see(now_s, newest, self.correction)
+        if verdict == "released":
+            return self._change(now_s, verdict, Correction(), Correction())
+        if verdict is None or held is None:
             return None
-        then = self._then
-        if all(error(self._corrected(now), then) > _WORSE * error(now, then) for now in newest):
-            return self._change(now_s, "released", Correction(), Correction())
-        return None
+        # The noise of the bright frames before says nothing of these.
+        self._noises = deque(list(self._noises)[-NEWEST:], _NOISES)
+        bounded = self._bounded(held, newest)
+        return None if bounded == self.correction else self._change(now_s, verdict, bounded, held)
 
     def _follow(self, now_s: float) -> LightChange | None:
         if len(self._seen) < _LEAST or now_s - self._fitted_s < self.pace.fit_s or self._moved_s is None:
             return None
         self._fitted_s = now_s
-        frames = _joined(self._seen)
+        frames = _joined(self._seen, self._noise())
         now = frames.typical()
-        now_in_force = self._bounded(self.correction, now)
-        if now_in_force == self.correction and self._is_near(now):
+        is_noisy = self._bounded(self.correction, now) != self.correction
+        if not is_noisy and self._is_near(now):
             self._moved_s = now_s
             return None
-        found = self._fitting(frames, self._reference, self.pace.max_noise)
-        target = self._bounded(found.correction or Correction(), now)
-        if now_in_force != self.correction:
-            return self._change(now_s, "noise", now_in_force, target)
-        if _moved(self.correction, target, now) < self.pace.dead_band:
+        found = self._fitting(frames, self._reference, _AIM * self.pace.max_noise)
+        target = self._bounded(found.correction or Correction(), now, _AIM)
+        if is_noisy:
+            return self._change(now_s, "noise", self._bounded(self.correction, now, _AIM), target)
+        if _moved(self.correction, target, now) < self._dead_band(now, is_limited=found.limited):
             self._moved_s = now_s
             return None
         reach = self.pace.step_per_min * (now_s - self._moved_s) / 60
-        stepped = self._bounded(_towards(self.correction, target, now, reach), now)
+        stepped = self._bounded(_towards(self.correction, target, now, reach), now, _AIM)
         return None if stepped == self.correction else self._change(now_s, "followed", stepped, target)
+
+    def _dead_band(self, now: Reals, *, is_limited: bool) -> float:
+        least = _LIMITED_SHARE * float(self._corrected(now).mean()) if is_limited else 0.0
+        return max(self.pace.dead_band, least)
 
     def _is_near(self, now: Reals) -> bool:
         """The corrected frames are the reference within the dead band: nothing need be fitted, which costs most."""
         return self._then is not None and float(np.abs(self._corrected(now) - self._then).mean()) < self.pace.dead_band
 
-    def _bounded(self, correction: Correction, now: Reals) -> Correction:
+    def _bounded(self, correction: Correction, now: Reals, share: float = 1.0) -> Correction:
         noise = self._noise()
-        return held_back(correction, now, max(1.0, self.pace.max_noise / noise)) if noise > 0 else correction
+        return held_back(correction, now, max(1.0, share * self.pace.max_noise / noise)) if noise > 0 else correction
 
     def _noise(self) -> float:
-        return float(np.median([each.noise for each in self._seen])) if self._seen else 0.0
+        return float(np.median(self._noises)) if self._noises else 0.0
+
+    def _forget_seen(self) -> None:
+        self._seen.clear()
+        self._noises.clear()
+        if self._hold is not None:
+            self._hold.blind()
 
     def _corrected(self, now: Reals) -> Reals:
         return self.correction.apply(now.T).T
 
     def _change(
-        self, now_s: float, why: Literal["followed", "released", "noise"], correction: Correction, target: Correction
+        self,
+        now_s: float,
+        why: Literal["followed", "released", "resumed", "noise"],
+        correction: Correction,
+        target: Correction,
     ) -> LightChange:
         change = LightChange(now_s, why, self.correction, correction, target, self._noise())
         self.correction, self._moved_s = correction, now_s
-        if why == "released":
-            # What was seen before the lamp went on says nothing of the light now.
-            self._seen.clear()
+        if why in {"released", "resumed"}:
+            # What was seen before the lamp went on, or off, says nothing of the light now.
+            self._forget_seen()
+        elif self._hold is not None:
+            self._hold.forget()
         return change
 
 
-def _joined(seen: deque[Light]) -> Light:
-    return Light(np.concatenate([each.levels for each in seen]), np.concatenate([each.noise for each in seen]))
+def _joined(seen: deque[Light], noise: float) -> Light:
+    """The frames, with what is known of the noise of all of them."""
+    levels = np.concatenate([each.levels for each in seen])
+    return Light(levels, np.full(len(levels), noise, np.float32))
 
 
 def _moved(one: Correction, other: Correction, now: Reals) -> float:

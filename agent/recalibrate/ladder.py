@@ -18,6 +18,7 @@ import numpy as np
 from agent.config import RuntimeConfig
 from agent.errors import CameraError, ModelError
 from agent.pipeline import Model
+from agent.recalibrate import typical
 from agent.recalibrate.application import Outcome, Plan, recalibrate, split_frames
 from agent.recalibrate.blocks import Split
 from agent.recalibrate.correct import NEUTRAL, Corrected, Reference, Setup, correct
@@ -31,6 +32,11 @@ from agent.records import Correction, Labels, Learned, Pixels, Retuned
 
 BLACK_LUMA = 16
 """A picture whose brightest pixels (99th percentile) are below this is black (``camera.black_luma``)."""
+
+ONE_LIGHT = (
+    "for the light of these pictures only: the service holds it back while its camera's frames are nearer to the "
+    "reference without it; detect and bench use it as it is, whatever the light"
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,7 +126,7 @@ def climb(base: Model, before: Overlay, kept: Kept, task: Task) -> Climbed:
     parts = split_frames(len(kept.frames), task.plan.block)
     base.preprocess.correct(before.light.correction if before.light else None)
     light, corrected = _correct(_deployed(base, before), kept, parts, task)
-    overlay = _with_light(before, corrected, base) if corrected and corrected.helps else before
+    overlay = _with_light(before, corrected, base, task.reference) if corrected and corrected.helps else before
     ranges, outcome = _recalibrate(base, overlay, kept, task, is_alone=light.verdict == "not-tried")
     if outcome and outcome.verdict == "recalibrate":
         overlay = _with_ranges(overlay, outcome, base)
@@ -143,6 +149,7 @@ def _correct(model: Model, kept: Kept, parts: Split, task: Task) -> tuple[Rung, 
     is_back = found.helps and found.correction == NEUTRAL
     said = [f"against {task.reference.origin}"]
     said += ["the correction in force is taken back" if is_back else f"correction: {words(found.correction)}"]
+    said += [ONE_LIGHT] if found.helps and not is_back else []
     rung = Rung(
         "correct",
         "helps" if found.helps else "cannot-help",
@@ -227,15 +234,16 @@ def _named(refits: Mapping[int, Refit], labels: Labels) -> tuple[Threshold, ...]
     return tuple(Threshold(labels.name(number), refit) for number, refit in refits.items())
 
 
-def _with_light(before: Overlay, found: Corrected, base: Model) -> Overlay:
+def _with_light(before: Overlay, found: Corrected, base: Model, reference: Reference | str) -> Overlay:
     distance, is_back = found.distance, found.correction == NEUTRAL
-    if distance is None:
+    if distance is None or isinstance(reference, str):
         return before
     light = ProvenCorrection(
         correction=found.correction,
         distance=distance.after,
         gain=(distance.nearer.value, distance.nearer.low, distance.nearer.high),
         frames=distance.frames,
+        typical=typical.pack(reference.light),
     )
     kept = {name: each for name, each in before.thresholds.items() if not (is_back and each.by == "correct")}
     fresh = {} if is_back else _proven(found.refits, base, "correct")

@@ -22,6 +22,7 @@ from msgspec import Meta
 from agent.errors import ModelError, StorageError, UnavailableError
 from agent.files import sync_folder, write_whole
 from agent.model import RangePatch, apply, mapped
+from agent.recalibrate import typical
 from agent.records import Correction, Learned, Retuned
 from agent.wording import no_json
 
@@ -51,6 +52,14 @@ class ProvenCorrection(msgspec.Struct, frozen=True, kw_only=True):
     distance: Annotated[float, Meta(description="From the reference's light after it, grey levels, held-out frames.")]
     gain: Annotated[Gain, Meta(description="How much nearer: value, low, high (95 %), grey levels.")]
     frames: Annotated[int, Meta(description="Held-out frames that proved it.")]
+    typical: Annotated[
+        str,
+        Meta(description="The reference's typical light, 3 x 64 grey levels in base85; empty in older records."),
+    ] = ""
+
+    def __post_init__(self) -> None:
+        if self.typical:
+            typical.unpack(self.typical)
 
 
 class ProvenThreshold(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +89,7 @@ class Overlay(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
         """What is put in force besides the patched file."""
         return Learned(
             correction=self.light.correction if self.light else None,
+            typical=self.light.typical if self.light else "",
             thresholds={name: Retuned(each.given, each.threshold) for name, each in self.thresholds.items()},
             notes=tuple(self._notes()),
         )
@@ -88,7 +98,7 @@ class Overlay(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
         if self.ranges is not None:
             yield f"a range patch of this board (agreement {self.ranges.agreement:.3f})"
         if self.light is not None:
-            yield f"a correction of the light of this board ({words(self.light.correction)})"
+            yield f"a correction of the light of this board ({words(self.light.correction)}), for one light only"
         if self.thresholds:
             moved = (f"{name} {each.given:.2f} -> {each.threshold:.2f}" for name, each in self.thresholds.items())
             yield f"score thresholds of this board: {', '.join(moved)}"

@@ -27,11 +27,13 @@ class Learned:
 
     Attributes:
         correction: of the light, before the model sees a frame; None: none.
+        typical: the light that it leads to, as :mod:`agent.recalibrate.typical` packs it; empty: not known.
         thresholds: by class name.
         notes: what lies over the model, the patch too, one sentence each; for people.
     """
 
     correction: Correction | None = None
+    typical: str = ""
     thresholds: Mapping[str, Retuned] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 

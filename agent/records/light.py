@@ -7,7 +7,7 @@ from typing import Literal
 
 from agent.records.correction import Correction
 
-ChangeCause = Literal["followed", "released", "noise", "relearn", "dropped", "off"]
+ChangeCause = Literal["followed", "released", "resumed", "noise", "relearn", "dropped", "off"]
 LightState = Literal["off", "learning", "blocked", "known"]
 
 
@@ -17,9 +17,10 @@ class LightChange:
 
     Attributes:
         at_s: monotonic time.
-        why: ``followed`` the light; ``released``: it made the picture worse; ``noise``: it lifted too much of it;
-            ``relearn``: the light is learned anew; ``dropped``: it belonged to another reference, or to another
-            correction of the model; ``off``: the settings allow it no more.
+        why: ``followed`` the light; ``released``: it made the picture worse; ``resumed``: it makes it
+            better again; ``noise``: it lifted too much of it; ``relearn``: the light is learned anew; ``dropped``: it
+            belonged to another reference, or to another correction of the model; ``off``: the settings allow it no
+            more.
         previous: what was in force.
         correction: what is to be.
         target: what the newest frames ask for; the same, unless that is more than a step away.
@@ -48,6 +49,7 @@ class LightStatus:
         wanted: frames that it takes.
         correction: what is in force, or advised; None: nothing.
         why: the newest change's reason, in words; empty when there was none since the start.
+        held: the correction that lies over the model, while it is held back; None: it is not, or there is none.
     """
 
     state: LightState = "off"
@@ -56,3 +58,4 @@ class LightStatus:
     wanted: int = 0
     correction: Correction | None = None
     why: str = ""
+    held: Correction | None = None
