@@ -24,7 +24,7 @@ from agent.infer.backend import MODULES
 from agent.model import Net, apply, groups, make, mapped
 from agent.recalibrate import overlay
 from tests.models import demo_file, iou
-from tests.test_model_patch import QUANTIZED, load, wider
+from tests.test_model_patch import load, wider
 from tests.test_recalibrate_probe import shrunk
 from tools.demo_model.scenes import still
 
@@ -34,7 +34,11 @@ HOST = ROOT / ".venv-both" / "bin" / "python"
 TRY_AGAIN = 75
 TIMEOUT_S = 900
 GRAPHS = sorted((ROOT / "tests" / "fixtures" / "graphs").glob("*.int8.tflite"))
-DETECTORS = {name.partition(".")[0].strip(":"): name for name in QUANTIZED}
+DETECTORS = {
+    "coco": "coco_ssd_mobilenet_v1_1.0_quant_2018_06_29.tflite",
+    "lstm": "automl_traffic_lstm_ssd_quant.tflite",
+    "demo": "demo:model.tflite",
+}
 NAMES = [*DETECTORS, *(path.name.partition(".")[0] for path in GRAPHS)]
 STATES = ("original", "patched")
 
@@ -117,7 +121,7 @@ def models(tmp_path_factory: pytest.TempPathFactory, assets: Path) -> Path:
     """Each quantized detector and small graph, a patch of all its ranges, and a picture and noise for it."""
     folder = tmp_path_factory.mktemp("models")
     picture = cv2.imread(str(assets / "images/misc/traffic_0002.bmp"))
-    found = [*(load(name) for name in QUANTIZED), *(mapped(path) for path in GRAPHS)]
+    found = [*(load(name) for name in DETECTORS.values()), *(mapped(path) for path in GRAPHS)]
     for name, data in zip(NAMES, found, strict=True):
         (folder / f"{name}.tflite").write_bytes(data)
         (folder / f"{name}.patch.json").write_bytes(msgspec.json.encode(make(data, wider(groups(Net(data))))[0]))
@@ -239,8 +243,9 @@ def test_a_board_recalibrates_its_model_and_its_patch_is_the_same_file_here(
     )
     assert json.loads(said)["verdict"] == "recalibrate"
     (record,) = (board.state / overlay.FOLDER).glob("*.json")
-    learned = msgspec.json.decode(record.read_bytes(), type=overlay.Overlay)
-    patched = apply(mapped(bad / "model.tflite"), learned.patch)
+    learned = overlay.decode(record.read_bytes())
+    assert learned.ranges is not None
+    patched = apply(mapped(bad / "model.tflite"), learned.ranges.patch)
     assert len(board.sees("litert", bad / "kept/001.png", *named)) < before - 10, "dozens of false boxes are gone"
     (kept,) = (board.state / overlay.FOLDER).glob("*.tflite")
     assert kept.read_bytes() == patched
