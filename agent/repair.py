@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,13 @@ import msgspec
 import numpy as np
 
 from agent import config as settings
-from agent.board import base_model, file_sha256, learned_over, ready_model, state_dir
+from agent.board import base_model, file_sha256, learned_over, ready_model, runtime_words, state_dir
 from agent.camera import list_pictures, read_picture
-from agent.config import Config
+from agent.config import Config, RuntimeConfig
 from agent.errors import CameraError, ModelError, StorageError
 from agent.files import write_whole
+from agent.infer import prove
+from agent.model import describe
 from agent.pipeline import Model, load_model
 from agent.recalibrate import overlay
 from agent.recalibrate.application import Plan
@@ -171,7 +173,7 @@ def _reference(job: Job, state: Path | None) -> Reference | str:
 def _tried(config: Config, job: Job, kept: Kept, reference: Reference | str, tick: Callable[[int], None]) -> Done:
     base = ready_model(config, learned=False)
     named = msgspec.structs.replace(config, model=base.settings)  # with what its bundle says of it
-    found = learned_over(named)
+    found = _usable(learned_over(named), base, config.runtime)
     own = settings.override(named, {"model.path": str(job.float_model)}) if job.float_model else None
     shown, total = dict[Name, list[Shown]](), _looks(job, kept, reference)
 
@@ -191,10 +193,31 @@ def _tried(config: Config, job: Job, kept: Kept, reference: Reference | str, tic
         rungs=job.rungs,
         seen=seen,
     )
-    climbed = climb(base, before, kept, task)
+    climbed = _signed(climb(base, before, kept, task), runtime_words(base))
     if job.report is not None:
         _write_page(job.report, page(climbed, base, [item for items in shown.values() for item in items]))
     return _told(climbed, base, _put_in_force(climbed, job, state_dir(config)))
+
+
+def _usable(found: overlay.InForce | None, base: Model, runtime: RuntimeConfig) -> overlay.InForce | None:
+    """What lies over the model; None where this runtime refuses the patched file, as :func:`ready_model` does."""
+    if found is None or found.path == base.path:
+        return found
+    try:
+        prove(found.path, describe(found.path), runtime)
+    except ModelError as error:
+        log.warning("what this board learned is not used: the patched file is refused: %s", error)
+        return None
+    return found
+
+
+def _signed(climbed: Climbed, runtime: str) -> Climbed:
+    """A new patch with the runtime that proved it."""
+    ranges = climbed.overlay.ranges
+    if ranges is None or ranges == climbed.before.ranges:
+        return climbed
+    ranges = msgspec.structs.replace(ranges, runtime=runtime)
+    return replace(climbed, overlay=msgspec.structs.replace(climbed.overlay, ranges=ranges))
 
 
 def _looks(job: Job, kept: Kept, reference: Reference | str) -> int:

@@ -25,6 +25,7 @@ from agent.recalibrate.reference import FILE_NAME, FOLDER, write_light
 from agent.records import Correction, Pixels
 from agent.repair import Job, read_kept, repair
 from tests.models import demo_file
+from tests.test_recalibrate_overlay import broken
 from tools.demo_model.scenes import still
 
 COUNT = 10
@@ -108,6 +109,19 @@ def test_the_ranges_are_not_measured_in_the_dark(board: Config, tmp_path: Path) 
         cv2.imwrite(str(path), np.asarray(cv2.imread(str(path)) // 2, np.uint8))
     done = repair(board, job(tmp_path, rungs=("correct", "recalibrate")), lambda _: None)
     assert "recalibrate: not-tried: 10 of 10 pictures are black: ranges are not measured in the dark" in done.text
+
+
+def test_a_patched_file_that_does_not_run_is_no_beginning(
+    board: Config, tmp_path: Path, scenes: list[Pixels], caplog: pytest.LogCaptureFixture
+) -> None:
+    write_light(tmp_path / "state", look(scenes[::-1]))
+    overlay.write(tmp_path / "state", broken(1e20))
+    done = repair(board, job(tmp_path), lambda _: None)
+    assert "the patched file is refused" in caplog.text
+    assert "correct: helps: " in done.text
+    said = record(tmp_path)
+    assert said is not None
+    assert said.ranges is None, "what does not run is not kept"
 
 
 def test_nothing_is_tried_where_nothing_can_be_kept(board: Config, tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ class ProvenPatch(msgspec.Struct, frozen=True, kw_only=True):
     agreement: Annotated[float, Meta(description="With the float reference after it, 0 to 1, on held-out frames.")]
     gain: Annotated[Gain, Meta(description="Of agreement: value, low, high (95 %).")]
     frames: Annotated[int, Meta(description="Held-out frames that proved it.")]
+    runtime: Annotated[str, Meta(description="Name and version of the runtime that proved it, where known.")] = ""
 
 
 class ProvenCorrection(msgspec.Struct, frozen=True, kw_only=True):
