@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from agent import config as settings
+from agent.camera import list_pictures
 from agent.camera.rendered import CONDITIONS
 from agent.config import Config, RuntimeConfig
 from agent.errors import CameraError, StorageError
@@ -19,11 +21,15 @@ from agent.model import Net, Scale, groups, range_of
 from agent.pipeline import load_model
 from agent.recalibrate import overlay
 from agent.recalibrate.application import Plan, recalibrate
+from agent.recalibrate.correct import Reference
+from agent.recalibrate.frames import Pictures
+from agent.recalibrate.ladder import Kept, Task, climb
 from agent.recalibrate.light import look
 from agent.recalibrate.overlay import Overlay, ProvenCorrection
 from agent.recalibrate.reference import FILE_NAME, FOLDER, write_light
-from agent.records import Correction, Pixels
-from agent.repair import Job, read_kept, repair
+from agent.recalibrate.rung import Shown
+from agent.records import Correction, Detections, Pixels
+from agent.repair import Job, read_kept, repair, smaller
 from tests.models import demo_file
 from tests.test_recalibrate_overlay import broken
 from tools.demo_model.scenes import still
@@ -152,6 +158,63 @@ def test_pictures_of_no_use_are_left_out_up_to_half_of_them(
     (folder / "last.jpg").write_bytes(b"no picture")
     with pytest.raises(CameraError, match=r"camera: .*: 10 of 21 pictures show something; the first that does not: "):
         read_kept(folder)
+
+
+class Counted(Pictures):
+    """Knows how many of its pictures are in memory at once, at most."""
+
+    alive = most = decoded = 0
+
+    def __getitem__(self, index: Any) -> Any:
+        pixels = super().__getitem__(index)
+        weakref.finalize(pixels, self._gone)
+        self.alive += 1
+        self.decoded += 1
+        self.most = max(self.most, self.alive)
+        return pixels
+
+    def _gone(self) -> None:
+        self.alive -= 1
+
+
+def test_one_picture_is_in_memory_at_a_time(board: Config, tmp_path: Path, scenes: list[Pixels]) -> None:
+    (tmp_path / "day").mkdir()
+    for number, pixels in enumerate(scenes):
+        cv2.imwrite(str(tmp_path / "day" / f"{number:02d}.png"), pixels)
+    dark, day = (Counted(list_pictures(tmp_path / name)) for name in ("dark", "day"))
+    base = load_model(board)
+    task = Task(
+        plan=Plan(),
+        runtime=RuntimeConfig(),
+        path=base.path,
+        reference=Reference(look(scenes), day),
+        float_model=None,
+        rungs=("correct", "recalibrate"),
+        seen=lambda _: None,
+    )
+    climbed = climb(base, Overlay(base_sha256=SHA256), Kept(dark, read_kept(tmp_path / "dark").light, COUNT), task)
+    assert [rung.verdict for rung in climbed.rungs[:2]] == ["sound", "helps"]
+    assert climbed.rungs[2].verdict != "not-tried"
+    assert min(dark.decoded, day.decoded) >= COUNT // 2
+    assert max(dark.most, day.most) <= 2, "the one at work, and the one before it until that is let go"
+
+
+def test_a_picture_that_goes_missing_is_said(board: Config, tmp_path: Path) -> None:
+    del board
+    kept = read_kept(tmp_path / "dark")
+    (tmp_path / "dark" / "03.png").unlink()
+    with pytest.raises(CameraError, match=r"03\.png: no such file"):
+        kept.frames[3]
+    assert kept.frames[4].shape == kept.frames[5:][0].shape
+
+
+def test_the_page_keeps_a_small_picture_with_its_boxes_in_place() -> None:
+    found = Detections(np.float32([[0, 0, 3000, 1000]]), np.float32([0.5]), np.int32([1]))
+    small = smaller(Shown("correct", np.zeros((2000, 4000, 3), np.uint8), found, Detections.empty()))
+    assert small.pixels.shape == (480, 960, 3)
+    assert small.before.xyxy.tolist() == [[0, 0, 720, 240]]
+    own = Shown("correct", np.zeros((20, 40, 3), np.uint8), found, found)
+    assert smaller(own) is own
 
 
 def test_of_a_large_folder_some_are_taken_evenly(tmp_path: Path) -> None:
