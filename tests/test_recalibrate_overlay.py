@@ -167,6 +167,48 @@ def test_only_the_patched_file_in_use_is_kept(tmp_path: Path) -> None:
     assert mapped(base)
 
 
+def test_two_models_on_one_folder_leave_each_other_their_files(tmp_path: Path) -> None:
+    """In turn, as two services do that are started one after the other; each older file of its own goes."""
+    said = {}
+    for name in ("one", "two"):
+        data = demo_file() if name == "one" else bytes(mapped(_rescaled(tmp_path)))
+        (tmp_path / f"{name}.tflite").write_bytes(data)
+        said[name] = [record(data, factor)[0] for factor in (1.5, 2.0)]
+    for round_number in (0, 1):
+        paths = []
+        for name, records in said.items():
+            overlay.write(tmp_path, records[round_number])
+            found = overlay.in_force(tmp_path, tmp_path / f"{name}.tflite", records[round_number].base_sha256)
+            assert found is not None
+            paths.append(found.path)
+        assert sorted((tmp_path / overlay.FOLDER).glob("*.tflite")) == sorted(paths)
+
+
+def _rescaled(folder: Path) -> Path:
+    """Another model: the demo's with other ranges."""
+    path = folder / "other.tflite"
+    path.write_bytes(record(demo_file(), 3.0)[1])
+    return path
+
+
+def test_no_patched_file_goes_while_a_recalibration_is_at_work(tmp_path: Path) -> None:
+    base = tmp_path / "base.tflite"
+    base.write_bytes(demo_file())
+    first, second = (record(demo_file(), factor)[0] for factor in (1.5, 2.0))
+    overlay.write(tmp_path, first)
+    before = overlay.in_force(tmp_path, base, first.base_sha256)
+    overlay.write(tmp_path, second)
+    with overlay.alone(tmp_path):
+        after = overlay.in_force(tmp_path, base, first.base_sha256)
+    assert before is not None
+    assert after is not None
+    assert before.path.is_file()
+    assert after.path.is_file()
+    after.path.unlink()
+    assert overlay.in_force(tmp_path, base, first.base_sha256) == after
+    assert not before.path.exists(), "the next one that makes a file clears up"
+
+
 SHARE = st.floats(0, 1)
 OVERLAYS = st.builds(
     Overlay,
