@@ -16,22 +16,19 @@ import cv2
 import msgspec
 import numpy as np
 
-from agent import config as settings
-from agent.board import base_model, file_sha256, learned_over, ready_model, runtime_words, state_dir
+from agent.board import base_model, file_sha256, runtime_words, state_dir
 from agent.camera import list_pictures, read_picture
-from agent.config import Config, RuntimeConfig
+from agent.config import Config
 from agent.errors import CameraError, ModelError, StorageError
 from agent.files import write_whole
-from agent.infer import prove
-from agent.model import describe
-from agent.pipeline import Model, load_model
+from agent.outset import set_out
+from agent.pipeline import Model
 from agent.recalibrate import overlay
 from agent.recalibrate.application import Plan
 from agent.recalibrate.correct import Reference
 from agent.recalibrate.frames import Pictures
 from agent.recalibrate.ladder import Climbed, Kept, Task, climb
 from agent.recalibrate.light import Light, look
-from agent.recalibrate.overlay import Overlay
 from agent.recalibrate.reference import read_light
 from agent.recalibrate.report import as_json, page, text
 from agent.recalibrate.rung import Name, Shown
@@ -55,7 +52,7 @@ class Job:
         frames: folder of pictures.
         plan: how to measure and prove.
         reference: folder of pictures from when the model was right; None: the light that the board keeps.
-        float_model: the float model's file.
+        float_model: the float model's file; None: that of the bundle, where it ships one.
         rungs: those to try, of ``correct`` and ``recalibrate``.
         report: where to write a page.
         dry_run: change nothing.
@@ -175,10 +172,8 @@ def _reference(job: Job, state: Path | None) -> Reference | str:
 
 
 def _tried(config: Config, job: Job, kept: Kept, reference: Reference | str, tick: Callable[[int], None]) -> Done:
-    base = ready_model(config, learned=False)
-    named = msgspec.structs.replace(config, model=base.settings)  # with what its bundle says of it
-    found = _usable(learned_over(named), base, config.runtime)
-    own = settings.override(named, {"model.path": str(job.float_model)}) if job.float_model else None
+    start = set_out(config, job.float_model, is_judged="recalibrate" in job.rungs)
+    base = start.base
     shown, total = dict[Name, list[Shown]](), _looks(job, kept, reference)
 
     def seen(item: Shown) -> None:
@@ -187,17 +182,17 @@ def _tried(config: Config, job: Job, kept: Kept, reference: Reference | str, tic
         if job.report is not None and len(pictures) < _SHOWN:
             pictures.append(smaller(item))
 
-    before = found.overlay if found else Overlay(base_sha256=base.card.sha256)
     task = Task(
         plan=job.plan,
         runtime=config.runtime,
-        path=found.path if found else base.path,
+        path=start.path,
         reference=reference,
-        float_model=load_model(own) if own is not None else None,
+        float_model=start.float_model,
         rungs=job.rungs,
         seen=seen,
+        light=start.light,
     )
-    climbed = _signed(climb(base, before, kept, task), runtime_words(base))
+    climbed = _told_of(_signed(climb(base, start.before, kept, task), runtime_words(base)), start.notes)
     if job.report is not None:
         _write_page(job.report, page(climbed, base, [item for items in shown.values() for item in items]))
     return _told(climbed, base, _put_in_force(climbed, job, state_dir(config)))
@@ -214,18 +209,6 @@ def smaller(item: Shown) -> Shown:
     return replace(item, pixels=np.asarray(pixels, np.uint8), before=before, after=after)
 
 
-def _usable(found: overlay.InForce | None, base: Model, runtime: RuntimeConfig) -> overlay.InForce | None:
-    """What lies over the model; None where this runtime refuses the patched file, as :func:`ready_model` does."""
-    if found is None or found.path == base.path:
-        return found
-    try:
-        prove(found.path, describe(found.path), runtime)
-    except ModelError as error:
-        log.warning("what this board learned is not used: the patched file is refused: %s", error)
-        return None
-    return found
-
-
 def _signed(climbed: Climbed, runtime: str) -> Climbed:
     """A new patch with the runtime that proved it."""
     ranges = climbed.overlay.ranges
@@ -233,6 +216,12 @@ def _signed(climbed: Climbed, runtime: str) -> Climbed:
         return climbed
     ranges = msgspec.structs.replace(ranges, runtime=runtime)
     return replace(climbed, overlay=msgspec.structs.replace(climbed.overlay, ranges=ranges))
+
+
+def _told_of(climbed: Climbed, notes: tuple[str, ...]) -> Climbed:
+    """With what it began from, at the first rung."""
+    first, *rest = climbed.rungs
+    return replace(climbed, rungs=(replace(first, details=(*first.details, *notes)), *rest))
 
 
 def _looks(job: Job, kept: Kept, reference: Reference | str) -> int:

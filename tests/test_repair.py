@@ -25,8 +25,8 @@ from agent.recalibrate.correct import Reference
 from agent.recalibrate.frames import Pictures
 from agent.recalibrate.ladder import Kept, Task, climb
 from agent.recalibrate.light import look
-from agent.recalibrate.overlay import Overlay, ProvenCorrection
-from agent.recalibrate.reference import FILE_NAME, FOLDER, write_light
+from agent.recalibrate.overlay import Overlay, ProvenCorrection, words
+from agent.recalibrate.reference import FILE_NAME, FOLDER, KeptCorrection, digest, write_correction, write_light
 from agent.recalibrate.rung import Shown
 from agent.records import Correction, Detections, Pixels
 from agent.repair import Job, read_kept, repair, smaller
@@ -128,6 +128,33 @@ def test_a_patched_file_that_does_not_run_is_no_beginning(
     said = record(tmp_path)
     assert said is not None
     assert said.ranges is None, "what does not run is not kept"
+
+
+def test_the_correction_that_the_service_follows_is_what_a_repair_begins_from(
+    board: Config, tmp_path: Path, scenes: list[Pixels]
+) -> None:
+    light, state = look(scenes[::-1]), tmp_path / "state"
+    write_light(state, light)
+    first = repair(board, job(tmp_path, dry_run=True), lambda _: None)
+    found = Correction(**first.as_json["overlay"]["light"]["correction"])
+    write_correction(state, KeptCorrection(reference=digest(light), base=Correction(), correction=found))
+    board = settings.override(board, {"correction.mode": "act"})
+    done = repair(board, job(tmp_path), lambda _: None)
+    assert "correct: cannot-help: the frames ask for the correction that is in force" in done.text
+    assert f"  the service follows the light; its correction is in force: {words(found)}" in done.text
+    assert record(tmp_path) is None
+
+
+def test_the_thresholds_of_the_fleet_are_those_of_the_proof(
+    board: Config, tmp_path: Path, scenes: list[Pixels]
+) -> None:
+    write_light(tmp_path / "state", look(scenes[::-1]))
+    (tmp_path / "state" / "desired.json").write_text('{"rev": 3, "config": {"model.score_threshold": 0.99}}')
+    board = settings.override(board, {"mqtt.host": "127.0.0.1"})
+    done = repair(board, job(tmp_path, dry_run=True), lambda _: None)
+    assert "  the fleet's settings are in force: model.score_threshold = 0.99" in done.text
+    rows = {row["name"]: row for rung in done.as_json["rungs"] for row in rung["rows"]}
+    assert rows["detections a frame"]["after"] == 0.0, "nothing is that sure"
 
 
 def test_nothing_is_tried_where_nothing_can_be_kept(board: Config, tmp_path: Path) -> None:
