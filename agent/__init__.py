@@ -12,9 +12,9 @@ asked on the board; ``presence`` says what is there, ``vitals`` what readings me
 restart; ``governor`` and ``pacing`` keep the board from throttling, ``following`` keeps the model's light as it was.
 Applications: ``bench`` measures how fast this board is and whether that may be believed, ``doctor`` what is wrong with
 it, ``parity`` whether two ways of running a model agree (``matching`` pairs their boxes, ``resampling`` says how sure
-that is), ``recalibrate`` and ``repair`` mend a deployed model, ``samples`` shows the frames that ``sample`` kept, takes
-them along and removes them. Below all of them: ``files`` writes a file whole, ``sqlite`` keeps rows on a disk that may
-fail.
+that is), ``recalibrate`` and ``repair`` mend a deployed model (``outset`` is what they begin from), ``samples`` shows
+the frames that ``sample`` kept, takes them along and removes them. Below all of them: ``files`` writes a file whole,
+``sqlite`` keeps rows on a disk that may fail.
 """
 
 __version__ = "0.1.0"

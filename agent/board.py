@@ -28,6 +28,10 @@ log = logging.getLogger("agent.service")
 def ready_model(config: Config, *, learned: bool = True) -> Model:
     """The model that the settings name, from a bundle or from a plain file, loaded and warm.
 
+    A patched file that this runtime refuses costs what was learned and a line in the log, never the model: the child
+    process that every file is tried in says so before it is loaded. The same file on a runtime other than the one that
+    it was proven with is used after that trial, and said.
+
     Args:
         config: the settings.
         learned: with what this board has learned about it, where there is something.
@@ -37,7 +41,36 @@ def ready_model(config: Config, *, learned: bool = True) -> Model:
         ModelError: the bundle or the model cannot be used.
         UnavailableError: the runtime or the delegate is not there.
     """
-    placed = deployed_model(config) if learned else placed_model(config)
+    received = placed_model(config)
+    placed = _with_learned(received) if learned else received
+    try:
+        model = _loaded(placed)
+    except ModelError as error:
+        if placed.config.model.path == received.config.model.path:
+            raise
+        log.warning(
+            "what this board learned is not used, the model runs as it was received: the patched file is refused: %s; "
+            "prove it anew, or take it away: `edge-agent recalibrate`, with pictures or with --undo",
+            error,
+        )
+        return _loaded(received)
+    now = runtime_words(model)
+    if placed.proven_on not in ("", now):
+        log.warning(
+            "the range patch of this board was proven with %s and runs with %s now; prove it anew with "
+            "`edge-agent recalibrate`",
+            *(placed.proven_on, now),
+        )
+    return model
+
+
+def runtime_words(model: Model) -> str:
+    """Name and version of the runtime that a model runs with, as a record keeps them."""
+    info = model.detector.info
+    return f"{info.backend} {info.version}".strip()
+
+
+def _loaded(placed: Placed) -> Model:
     return load_model(placed.config, name=placed.name, version=placed.version, learned=placed.learned)
 
 
@@ -51,13 +84,16 @@ def base_model(config: Config) -> Path:
 
 def deployed_model(config: Config) -> Placed:
     """As :func:`placed_model`, with what this board has learned about the model: what really runs, everywhere."""
-    placed = placed_model(config)
+    return _with_learned(placed_model(config))
+
+
+def _with_learned(placed: Placed) -> Placed:
     found = learned_over(placed.config)
     if found is None:
         return placed
-    base = Path(placed.config.model.path)
+    base, ranges = Path(placed.config.model.path), found.overlay.ranges
     patched = settings.override(placed.config, {"model.path": str(found.path)})
-    return Placed(patched, placed.name or base.stem, placed.version, found.learned)
+    return Placed(patched, placed.name or base.stem, placed.version, found.learned, ranges.runtime if ranges else "")
 
 
 def learned_over(config: Config) -> overlay.InForce | None:
@@ -78,13 +114,15 @@ def file_sha256(path: Path) -> str:
 class Placed:
     """Settings whose ``model.path`` is a file, with the name and version that its bundle gives it.
 
-    ``learned`` is what this board has learned about that file, besides a patch.
+    ``learned`` is what this board has learned about that file, besides a patch; ``proven_on`` the runtime that a patch
+    was proven with, empty where none is or nobody knows.
     """
 
     config: Config
     name: str = ""
     version: str = ""
     learned: Learned = NOTHING_LEARNED
+    proven_on: str = ""
 
 
 def placed_model(config: Config) -> Placed:

@@ -8,36 +8,39 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import msgspec
 import numpy as np
 
-from agent import config as settings
-from agent.board import base_model, file_sha256, learned_over, ready_model, state_dir
+from agent.board import base_model, file_sha256, runtime_words, state_dir
 from agent.camera import list_pictures, read_picture
 from agent.config import Config
 from agent.errors import CameraError, ModelError, StorageError
 from agent.files import write_whole
-from agent.pipeline import Model, load_model
+from agent.outset import set_out
+from agent.pipeline import Model
 from agent.recalibrate import overlay
 from agent.recalibrate.application import Plan
 from agent.recalibrate.correct import Reference
+from agent.recalibrate.frames import Pictures
 from agent.recalibrate.ladder import Climbed, Kept, Task, climb
 from agent.recalibrate.light import Light, look
-from agent.recalibrate.overlay import Overlay
 from agent.recalibrate.reference import read_light
 from agent.recalibrate.report import as_json, page, text
 from agent.recalibrate.rung import Name, Shown
-from agent.records import Pixels
 
 log = logging.getLogger("agent.service")
 
 MOST_FRAMES = 512
 MOST_REFERENCE = 128
 _SHOWN = 4
+_SHOWN_PX = 960
+"""Widest that a picture is kept for the page, which shows half of that."""
+
 _NO_REFERENCE = "no reference: give --reference FOLDER, or let the service learn one"
 
 
@@ -49,7 +52,7 @@ class Job:
         frames: folder of pictures.
         plan: how to measure and prove.
         reference: folder of pictures from when the model was right; None: the light that the board keeps.
-        float_model: the float model's file.
+        float_model: the float model's file; None: that of the bundle, where it ships one.
         rungs: those to try, of ``correct`` and ``recalibrate``.
         report: where to write a page.
         dry_run: change nothing.
@@ -113,6 +116,8 @@ def take_back(config: Config) -> str:
 def read_kept(folder: Path, most: int = MOST_FRAMES) -> Kept:
     """Pictures of a folder by name, at most ``most`` evenly, without those of no use; the log has a line for each.
 
+    Each is decoded here for its light, and again whenever it is asked for: one at a time is in memory.
+
     Raises:
         CameraError: it is no folder, holds no picture, or fewer than half of its pictures show something.
     """
@@ -123,12 +128,11 @@ def read_kept(folder: Path, most: int = MOST_FRAMES) -> Kept:
     frames, lights, left_out = [], [], []
     for path in paths:
         try:
-            pixels, light = _looked_at(path)
+            lights.append(_looked_at(path))
         except CameraError as error:
             left_out.append(str(error))
             continue
-        frames.append(pixels)
-        lights.append(light)
+        frames.append(path)
     if len(left_out) > len(paths) / 2:
         raise CameraError(
             f"camera: {folder}: {len(frames)} of {len(paths)} pictures show something; the first that does not: "
@@ -136,22 +140,21 @@ def read_kept(folder: Path, most: int = MOST_FRAMES) -> Kept:
         )
     for reason in left_out:
         log.warning("left out: %s", reason)
-    return Kept(frames, _joined(lights), len(paths))
+    return Kept(Pictures(frames), _joined(lights), len(paths))
 
 
 def _joined(lights: Sequence[Light]) -> Light:
     return Light(np.concatenate([each.levels for each in lights]), np.concatenate([each.noise for each in lights]))
 
 
-def _looked_at(path: Path) -> tuple[Pixels, Light]:
-    pixels = read_picture(path)
+def _looked_at(path: Path) -> Light:
     try:
-        light = look([pixels])
+        light = look([read_picture(path)])
     except ValueError as error:
         raise CameraError(f"{path}: {error}") from None
     if not light.shows.all():
         raise CameraError(f"{path}: {'is black' if light.levels.max() < 1 else 'shows one colour'}")
-    return pixels, light
+    return light
 
 
 def _reference(job: Job, state: Path | None) -> Reference | str:
@@ -160,7 +163,7 @@ def _reference(job: Job, state: Path | None) -> Reference | str:
         return _NO_REFERENCE
     if job.reference is not None:
         kept = read_kept(job.reference, MOST_REFERENCE)
-        return Reference(kept.light, tuple(kept.frames), f"{len(kept.frames)} pictures of {job.reference}")
+        return Reference(kept.light, kept.frames, f"{len(kept.frames)} pictures of {job.reference}")
     try:
         light = read_light(state) if state is not None else None
     except (ModelError, StorageError) as error:
@@ -169,32 +172,56 @@ def _reference(job: Job, state: Path | None) -> Reference | str:
 
 
 def _tried(config: Config, job: Job, kept: Kept, reference: Reference | str, tick: Callable[[int], None]) -> Done:
-    base = ready_model(config, learned=False)
-    named = msgspec.structs.replace(config, model=base.settings)  # with what its bundle says of it
-    found = learned_over(named)
-    own = settings.override(named, {"model.path": str(job.float_model)}) if job.float_model else None
+    start = set_out(config, job.float_model, is_judged="recalibrate" in job.rungs)
+    base = start.base
     shown, total = dict[Name, list[Shown]](), _looks(job, kept, reference)
 
     def seen(item: Shown) -> None:
         tick(total)
         pictures = shown.setdefault(item.rung, [])
-        if len(pictures) < _SHOWN:
-            pictures.append(item)
+        if job.report is not None and len(pictures) < _SHOWN:
+            pictures.append(smaller(item))
 
-    before = found.overlay if found else Overlay(base_sha256=base.card.sha256)
     task = Task(
         plan=job.plan,
         runtime=config.runtime,
-        path=found.path if found else base.path,
+        path=start.path,
         reference=reference,
-        float_model=load_model(own) if own is not None else None,
+        float_model=start.float_model,
         rungs=job.rungs,
         seen=seen,
+        light=start.light,
     )
-    climbed = climb(base, before, kept, task)
+    climbed = _told_of(_signed(climb(base, start.before, kept, task), runtime_words(base)), start.notes)
     if job.report is not None:
         _write_page(job.report, page(climbed, base, [item for items in shown.values() for item in items]))
     return _told(climbed, base, _put_in_force(climbed, job, state_dir(config)))
+
+
+def smaller(item: Shown) -> Shown:
+    """What a page keeps of a picture: no more than it shows; boxes stay in place."""
+    height, width = item.pixels.shape[:2]
+    share = _SHOWN_PX / width
+    if share >= 1:
+        return item
+    pixels = cv2.resize(item.pixels, (_SHOWN_PX, max(1, round(height * share))), interpolation=cv2.INTER_AREA)
+    before, after = (replace(found, xyxy=found.xyxy * np.float32(share)) for found in (item.before, item.after))
+    return replace(item, pixels=np.asarray(pixels, np.uint8), before=before, after=after)
+
+
+def _signed(climbed: Climbed, runtime: str) -> Climbed:
+    """A new patch with the runtime that proved it."""
+    ranges = climbed.overlay.ranges
+    if ranges is None or ranges == climbed.before.ranges:
+        return climbed
+    ranges = msgspec.structs.replace(ranges, runtime=runtime)
+    return replace(climbed, overlay=msgspec.structs.replace(climbed.overlay, ranges=ranges))
+
+
+def _told_of(climbed: Climbed, notes: tuple[str, ...]) -> Climbed:
+    """With what it began from, at the first rung."""
+    first, *rest = climbed.rungs
+    return replace(climbed, rungs=(replace(first, details=(*first.details, *notes)), *rest))
 
 
 def _looks(job: Job, kept: Kept, reference: Reference | str) -> int:

@@ -109,6 +109,7 @@ def test_a_dry_run_changes_nothing(folder: Path, state: Path) -> None:
     assert [rung["verdict"] for rung in told["rungs"]] == ["sound", "not-tried", "helps"]
     assert {row["name"]: row["gain"] for row in rungs["recalibrate"]["rows"]}["agreement"]["low"] > 0.3
     assert told["overlay"]["ranges"]["frames"] == 8
+    assert told["overlay"]["ranges"]["runtime"].split()[0] in {"litert", "tflite-runtime"}
     assert not list((state / overlay.FOLDER).glob("*.json"))
 
 

@@ -22,7 +22,7 @@ from agent import config as settings
 from agent.config import Config, ModelConfig
 from agent.errors import ModelError, StorageError, UnavailableError
 from agent.local.show import lines
-from agent.model import groups, make, mapped, scale_for
+from agent.model import Scale, groups, make, mapped, scale_for
 from agent.model.net import Net
 from agent.parity import plan_beside, plan_side
 from agent.postprocess import with_learned
@@ -46,6 +46,15 @@ def record(data: bytes, factor: float = 1.5) -> tuple[Overlay, bytes]:
     patch, made = make(memoryview(data), scales)
     ranges = ProvenPatch(patch=patch, agreement=0.97, gain=(0.1, 0.05, 0.2), frames=20)
     return Overlay(base_sha256=patch.base_sha256, ranges=ranges), made
+
+
+def broken(scale: float) -> Overlay:
+    """A record whose patch is whole and makes the file that it names, which no runtime runs."""
+    found = groups(Net(memoryview(demo_file())))
+    scales = [Scale(scale, 0) if number == len(found) // 2 else None for number in range(len(found))]
+    patch, _ = make(memoryview(demo_file()), scales)
+    ranges = ProvenPatch(patch=patch, agreement=0.97, gain=(0.1, 0.05, 0.2), frames=20)
+    return Overlay(base_sha256=patch.base_sha256, ranges=ranges, light=LIGHT, thresholds=THRESHOLDS)
 
 
 def test_what_is_written_is_read_and_the_patched_file_is_the_proven_one(tmp_path: Path) -> None:
@@ -173,6 +182,48 @@ def test_only_the_patched_file_in_use_is_kept(tmp_path: Path) -> None:
         overlay.in_force(tmp_path, base, said.base_sha256)
     assert len(list((tmp_path / overlay.FOLDER).glob("*.tflite"))) == 1
     assert mapped(base)
+
+
+def test_two_models_on_one_folder_leave_each_other_their_files(tmp_path: Path) -> None:
+    """In turn, as two services do that are started one after the other; each older file of its own goes."""
+    said = {}
+    for name in ("one", "two"):
+        data = demo_file() if name == "one" else bytes(mapped(_rescaled(tmp_path)))
+        (tmp_path / f"{name}.tflite").write_bytes(data)
+        said[name] = [record(data, factor)[0] for factor in (1.5, 2.0)]
+    for round_number in (0, 1):
+        paths = []
+        for name, records in said.items():
+            overlay.write(tmp_path, records[round_number])
+            found = overlay.in_force(tmp_path, tmp_path / f"{name}.tflite", records[round_number].base_sha256)
+            assert found is not None
+            paths.append(found.path)
+        assert sorted((tmp_path / overlay.FOLDER).glob("*.tflite")) == sorted(paths)
+
+
+def _rescaled(folder: Path) -> Path:
+    """Another model: the demo's with other ranges."""
+    path = folder / "other.tflite"
+    path.write_bytes(record(demo_file(), 3.0)[1])
+    return path
+
+
+def test_no_patched_file_goes_while_a_recalibration_is_at_work(tmp_path: Path) -> None:
+    base = tmp_path / "base.tflite"
+    base.write_bytes(demo_file())
+    first, second = (record(demo_file(), factor)[0] for factor in (1.5, 2.0))
+    overlay.write(tmp_path, first)
+    before = overlay.in_force(tmp_path, base, first.base_sha256)
+    overlay.write(tmp_path, second)
+    with overlay.alone(tmp_path):
+        after = overlay.in_force(tmp_path, base, first.base_sha256)
+    assert before is not None
+    assert after is not None
+    assert before.path.is_file()
+    assert after.path.is_file()
+    after.path.unlink()
+    assert overlay.in_force(tmp_path, base, first.base_sha256) == after
+    assert not before.path.exists(), "the next one that makes a file clears up"
 
 
 SHARE = st.floats(0, 1)
@@ -306,6 +357,39 @@ def test_a_damaged_record_costs_all_that_was_learned_and_the_model_runs(learned:
     assert (model.preprocess.correction, model.info.learned) == (None, ())
     assert "is taken away" in take_back(learned)
     assert "nothing to take back" in take_back(learned)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e20], ids=["refused", "crashes"])
+def test_a_patched_file_that_does_not_run_costs_what_was_learned_and_the_base_runs(
+    learned: Config, tmp_path: Path, caplog: pytest.LogCaptureFixture, scale: float
+) -> None:
+    overlay.write(tmp_path / "state", broken(scale))
+    model = board.ready_model(learned)
+    assert model.path == tmp_path / "model.tflite"
+    assert (model.preprocess.correction, model.info.learned) == (None, ()), "what was proven together goes together"
+    said = [each.getMessage() for each in caplog.records if "the patched file is refused" in each.getMessage()]
+    assert len(said) == 1
+    assert "--undo" in said[0]
+
+
+def test_a_base_that_does_not_run_is_told_once_and_as_itself(learned: Config, tmp_path: Path) -> None:
+    (tmp_path / "model.tflite").write_bytes(b"no model at all")
+    with pytest.raises(ModelError, match=r"model\.tflite: "):
+        board.ready_model(learned)
+
+
+@pytest.mark.parametrize(("proven_on", "is_said"), [("", False), ("litert 0.0.1", True), ("now", False)])
+def test_a_patch_that_was_proven_with_another_runtime_is_used_and_said(
+    learned: Config, tmp_path: Path, caplog: pytest.LogCaptureFixture, proven_on: str, is_said: bool
+) -> None:
+    now = board.runtime_words(board.ready_model(learned, learned=False))
+    said, _ = record(demo_file())
+    assert said.ranges is not None
+    ranges = msgspec.structs.replace(said.ranges, runtime=now if proven_on == "now" else proven_on)
+    overlay.write(tmp_path / "state", msgspec.structs.replace(said, ranges=ranges))
+    model = board.ready_model(learned)
+    assert model.info.learned == ("a range patch of this board (agreement 0.970)",)
+    assert (f"was proven with litert 0.0.1 and runs with {now} now" in caplog.text) is is_said
 
 
 def test_nothing_is_taken_back_under_a_recalibration(learned: Config, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from agent.camera import opencv
+from agent.camera.header import MOST_PIXELS, size_of
 from agent.camera.pool import Pool
 from agent.camera.source import MISS_LIMIT, Grab, Recording
 from agent.config import CameraConfig
@@ -41,15 +42,29 @@ def read_picture(path: Path) -> Pixels:
     """One picture, uint8 (height, width, 3) BGR.
 
     Raises:
-        CameraError: absent, unreadable, empty, or no picture.
+        CameraError: absent, unreadable, empty, no picture, or one of more than 67 million pixels.
     """
     mode, _ = _peek(path)
     if stat.S_ISDIR(mode):
         raise CameraError(f"{path}: is a folder; give the pictures in it")
-    pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    _refuse_huge(path)
+    pixels = _decode(path)
     if pixels is None:
         raise CameraError(f"{path}: no picture that can be decoded; is it cut off or damaged?")
-    return np.asarray(pixels, np.uint8)
+    return pixels
+
+
+def _refuse_huge(path: Path) -> None:
+    """Before anything is decoded: its pixels may be more than the board's memory."""
+    try:
+        width, height = size_of(path) or (0, 0)
+    except OSError as fault:
+        raise CameraError(f"{path}: cannot be read: {fault.strerror}") from fault
+    if width * height > MOST_PIXELS:
+        raise CameraError(
+            f"{path}: says that it has {width} x {height} pixels, {MOST_PIXELS / 1e6:.0f} million are the most; "
+            "make it smaller"
+        )
 
 
 def _peek(path: Path) -> tuple[int, bytes]:

@@ -50,7 +50,9 @@ def recalibrate(
         Literal["mse", "min-max", "percentile"], typer.Option(help="How inner ranges are chosen; heads keep all.")
     ] = "mse",
     block: Annotated[int, typer.Option(min=1, help="Consecutive pictures that count as one piece of evidence.")] = 1,
-    float_model: Annotated[Path | None, typer.Option("--float", help="The float model it was made from.")] = None,
+    float_model: Annotated[
+        Path | None, typer.Option("--float", help="The float model it was made from; else the bundle's.")
+    ] = None,
     report: Annotated[Path | None, typer.Option(help="Write a page with pictures to this .html file.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing.")] = False,
     undo: Annotated[bool, typer.Option("--undo", help="Take away what was learned about this model.")] = False,

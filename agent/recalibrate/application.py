@@ -22,6 +22,7 @@ from agent.pipeline import Model
 from agent.recalibrate.blocks import Split, split
 from agent.recalibrate.candidate import Candidate, FloatModel, Twin
 from agent.recalibrate.evidence import Evidence, look_for
+from agent.recalibrate.frames import Chosen
 from agent.recalibrate.heads import is_head
 from agent.recalibrate.operating import Refit
 from agent.recalibrate.probe import Seen as Measured
@@ -111,7 +112,7 @@ def recalibrate(
     """
     parts = split_frames(len(frames), plan.block)
     data = mapped(model.path)
-    calibration = [frames[index] for index in _spread(parts.calibration)]
+    calibration = Chosen(frames, _spread(parts.calibration))
     with tempfile.TemporaryDirectory(prefix="edge-agent-") as folder:
         judge_by = FloatModel(reference) if reference else _twin(written or model, Path(folder), runtime)
         evidence = look_for(judge_by, calibration, _asked(model))
@@ -123,9 +124,7 @@ def recalibrate(
         measure_s = time.perf_counter() - began_s
         new = Candidate(model, _written(Path(folder) / "patched.tflite", patched), runtime)
         old = Candidate(model, deployed or model.path, runtime, is_new=False)
-        proof, said = _proven(
-            judge_by, old, new, [[frames[index] for index in block] for block in parts.held_out], seen
-        )
+        proof, said = _proven(judge_by, old, new, [Chosen(frames, block) for block in parts.held_out], seen)
     _refuse_stranger(proof)
     refits, retuned = _retuned(proof, said, model, plan.block)
     verdict, reason = judge(retuned or proof)

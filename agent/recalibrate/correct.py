@@ -18,6 +18,7 @@ from agent.config import RuntimeConfig
 from agent.pipeline import Model
 from agent.recalibrate.blocks import LEAST_BLOCKS, Interval, Split, interval, interval_of_two
 from agent.recalibrate.candidate import Look
+from agent.recalibrate.frames import Chosen
 from agent.recalibrate.levels import Light, Reals
 from agent.recalibrate.light import Fit, fit
 from agent.recalibrate.operating import Refit
@@ -42,7 +43,7 @@ class Reference:
     """
 
     light: Light
-    pictures: tuple[Pixels, ...] = ()
+    pictures: Sequence[Pixels] = ()
     origin: str = "the light that this board keeps"
 
 
@@ -165,8 +166,8 @@ def correct(setup: Setup, reference: Reference) -> Corrected:
     if distance.nearer.low <= 0.0:
         return Corrected(False, f"{way}: not surely nearer to it", new, found, distance)
     result = Corrected(True, f"{way}: surely nearer; {found.reason}", new, found, distance)
-    pictures = [reference.pictures[index] for index in showing[1::2]] if reference.pictures else []
-    result = _answered(setup, pictures[:_MOST_PICTURES], result, old)
+    pictures = Chosen(reference.pictures, showing[1::2][:_MOST_PICTURES]) if reference.pictures else ()
+    result = _answered(setup, pictures, result, old)
     preprocess.correct(_or_none(result.correction if result.helps else old))
     return result
 

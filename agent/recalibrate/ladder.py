@@ -66,6 +66,7 @@ class Task:
         float_model: the float model, where one is given.
         rungs: those to try.
         seen: told of each held-out frame, once for each rung.
+        light: the correction in force where it is not the record's: the service follows the light.
     """
 
     plan: Plan
@@ -75,6 +76,7 @@ class Task:
     float_model: Model | None
     rungs: Sequence[Name]
     seen: Callable[[Shown], None]
+    light: Correction | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,9 @@ def climb(base: Model, before: Overlay, kept: Kept, task: Task) -> Climbed:
     """
     camera = Rung("camera", "sound", f"{len(kept.frames)} of {kept.total} pictures show something")
     parts = split_frames(len(kept.frames), task.plan.block)
-    base.preprocess.correct(before.light.correction if before.light else None)
+    given = before.light.correction if before.light else None
+    in_force = given if task.light is None else task.light
+    base.preprocess.correct(None if in_force == NEUTRAL else in_force)
     light, corrected = _correct(_deployed(base, before), kept, parts, task)
     overlay = _with_light(before, corrected, base, task.reference) if corrected and corrected.helps else before
     ranges, outcome = _recalibrate(base, overlay, kept, task, is_alone=light.verdict == "not-tried")

@@ -30,6 +30,8 @@ log = logging.getLogger("agent.service")
 
 FOLDER = "overlays"
 _MOST_BYTES = 64 * 1024
+_NAMED = 16
+"""Digits of a hash in the name of a patched file; what is in it is compared whole."""
 
 Gain = tuple[float, float, float]
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
@@ -43,6 +45,7 @@ class ProvenPatch(msgspec.Struct, frozen=True, kw_only=True):
     agreement: Annotated[float, Meta(description="With the float reference after it, 0 to 1, on held-out frames.")]
     gain: Annotated[Gain, Meta(description="Of agreement: value, low, high (95 %).")]
     frames: Annotated[int, Meta(description="Held-out frames that proved it.")]
+    runtime: Annotated[str, Meta(description="Name and version of the runtime that proved it, where known.")] = ""
 
 
 class ProvenCorrection(msgspec.Struct, frozen=True, kw_only=True):
@@ -255,16 +258,20 @@ def _path(state: Path, base_sha256: str) -> Path:
 
 def _patched(state: Path, base: Path, patch: RangePatch) -> Path:
     made = apply(mapped(base), patch)
-    path = state / FOLDER / f"{patch.result_sha256}.tflite"
-    _keep(path, made)
+    mine = patch.base_sha256[:_NAMED]
+    path = state / FOLDER / f"{mine}.{patch.result_sha256[:_NAMED]}.tflite"
+    if not (path.is_file() and path.read_bytes() == made):  # what lies there already is compared, not believed
+        write_whole(path, made, safely=False)
+        _clear(state, mine, path)
     return path
 
 
-def _keep(path: Path, data: bytes) -> None:
-    """The file with these bytes; what lies there already is compared, not believed."""
-    if path.is_file() and path.read_bytes() == data:
-        return
-    write_whole(path, data, safely=False)
-    for other in path.parent.glob("*.tflite"):
-        if other != path:
-            other.unlink(missing_ok=True)
+def _clear(state: Path, mine: str, kept: Path) -> None:
+    """Files that older patches of the same base made; not while a recalibration may be looking at one.
+
+    Those of other bases stay: several models may share one state folder, each with its own.
+    """
+    with contextlib.suppress(UnavailableError, StorageError), alone(state):
+        for other in kept.parent.glob(f"{mine}.*.tflite"):
+            if other != kept:
+                other.unlink(missing_ok=True)
