@@ -98,8 +98,9 @@ def _with_learned(placed: Placed) -> Placed:
 
 def learned_over(config: Config) -> overlay.InForce | None:
     """What this board has learned about the file ``model.path``; None where that is nothing."""
-    state, base = state_dir(config), Path(config.model.path)
-    if not config.model.path or state is None or not (state / overlay.FOLDER).is_dir() or not base.is_file():
+    # A folder that has become read-only, as worn SD cards do, still says what was learned.
+    state, base = state_folder(config), Path(config.model.path)
+    if not config.model.path or not (state / overlay.FOLDER).is_dir() or not base.is_file():
         return None
     return overlay.in_force(state, base, file_sha256(base))
 

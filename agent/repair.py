@@ -16,7 +16,7 @@ import cv2
 import msgspec
 import numpy as np
 
-from agent.board import base_model, file_sha256, runtime_words, state_dir
+from agent.board import base_model, file_sha256, runtime_words, state_dir, state_folder
 from agent.camera import list_pictures, read_picture
 from agent.config import Config
 from agent.errors import CameraError, ModelError, StorageError
@@ -103,8 +103,8 @@ def take_back(config: Config) -> str:
         UnavailableError: a recalibration is at work.
         AgentError: the settings name no model.
     """
-    state, model = state_dir(config), base_model(config)
-    if state is None:
+    state, model = state_folder(config), base_model(config)
+    if not (state / overlay.FOLDER).is_dir():
         return f"nothing lies over {model.name}: nothing to take back"
     with overlay.alone(state):
         is_there = overlay.remove(state, file_sha256(model))

@@ -82,6 +82,9 @@ def test_a_bad_model_is_repaired_and_the_repair_taken_back(folder: Path, state: 
     assert "http" not in html.replace("http-equiv", "")
     again = repair(folder)
     assert "cannot-help" in again.stdout, "what is in force is judged, not the base"
+    both = repair(folder, "--undo", "--dry-run")
+    assert both.returncode == 2
+    assert "give one of --undo and --dry-run" in both.stderr
     undone = repair(folder, "--undo")
     assert "is taken away" in undone.stdout
     assert found(folder) == before

@@ -57,6 +57,22 @@ def broken(scale: float) -> Overlay:
     return Overlay(base_sha256=patch.base_sha256, ranges=ranges, light=LIGHT, thresholds=THRESHOLDS)
 
 
+def test_a_folder_that_became_read_only_still_says_what_was_learned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = settings.override(Config(), {"device.state_dir": str(tmp_path), "model.bundle": "demo:"})
+    said, _ = record(demo_file())
+    overlay.write(tmp_path, said)
+    writable = board.deployed_model(config).config.model.path
+    assert writable.startswith(str(tmp_path / overlay.FOLDER))
+    monkeypatch.setattr(board, "state_trouble", lambda _: "cannot be written: Read-only file system")
+    assert board.deployed_model(config).config.model.path == writable
+    (tmp_path / overlay.FOLDER / ".lock").unlink(missing_ok=True)
+    (tmp_path / overlay.FOLDER / ".lock").mkdir()  # nothing can be opened for writing there
+    with pytest.raises(StorageError, match="cannot be written"):
+        take_back(config)
+
+
 def test_what_is_written_is_read_and_the_patched_file_is_the_proven_one(tmp_path: Path) -> None:
     base = tmp_path / "base.tflite"
     base.write_bytes(demo_file())

@@ -74,6 +74,8 @@ def recalibrate(
     log_to(settings, console.LogLines(console.StatusLine()))
     from agent.repair import Job, repair, take_back
 
+    if undo and dry_run:
+        raise typer.BadParameter("give one of --undo and --dry-run", param_hint="--undo")
     if undo:
         typer.echo(take_back(settings))
         return
