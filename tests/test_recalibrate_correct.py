@@ -21,7 +21,7 @@ from agent.recalibrate.application import Plan
 from agent.recalibrate.blocks import split
 from agent.recalibrate.correct import Corrected, Reference, Setup, correct, weighed
 from agent.recalibrate.distance import measure
-from agent.recalibrate.ladder import Kept, Task, climb
+from agent.recalibrate.ladder import Climbed, Kept, Task, climb
 from agent.recalibrate.levels import LEVELS, Light
 from agent.recalibrate.light import look
 from agent.recalibrate.overlay import Overlay, ProvenCorrection, ProvenThreshold
@@ -189,9 +189,7 @@ def test_frames_that_show_nothing_prove_nothing() -> None:
     )
 
 
-def ladder(
-    model: Model, frames: list[Pixels], before: Overlay, reference: Reference | str
-) -> tuple[Overlay, list[str]]:
+def climbed(model: Model, frames: list[Pixels], before: Overlay, reference: Reference | str) -> Climbed:
     task = Task(
         plan=Plan(),
         runtime=RuntimeConfig(),
@@ -201,7 +199,13 @@ def ladder(
         rungs=("correct",),
         seen=lambda _: None,
     )
-    found = climb(model, before, Kept(frames, look(frames), len(frames)), task)
+    return climb(model, before, Kept(frames, look(frames), len(frames)), task)
+
+
+def ladder(
+    model: Model, frames: list[Pixels], before: Overlay, reference: Reference | str
+) -> tuple[Overlay, list[str]]:
+    found = climbed(model, frames, before, reference)
     return found.overlay, [rung.verdict for rung in found.rungs]
 
 
@@ -221,15 +225,31 @@ def test_a_correction_that_goes_takes_its_thresholds_along(
     model: Model, later: list[Pixels], day: list[Pixels]
 ) -> None:
     light = ProvenCorrection(correction=Correction(gain=2.5), distance=1.0, gain=(9.0, 8.0, 10.0), frames=6)
-    name = model.labels.names[0], model.labels.names[1]
-    by = [
-        ProvenThreshold(given=0.5, threshold=0.9, rate=0.1, evidence=9, by="correct"),
-        ProvenThreshold(given=0.5, threshold=0.6, rate=0.1, evidence=9, by="recalibrate"),
-    ]
-    before = Overlay(base_sha256=model.card.sha256, light=light, thresholds=dict(zip(name, by, strict=True)))
-    said, verdicts = ladder(model, later, before, pictured(day))
-    assert verdicts[1] == "helps"
-    assert said == Overlay(base_sha256=model.card.sha256, thresholds={name[1]: by[1]})
+    name = model.labels.names[0]
+    by = ProvenThreshold(given=0.5, threshold=0.9, rate=0.1, evidence=9, by="correct")
+    before = Overlay(base_sha256=model.card.sha256, light=light, thresholds={name: by})
+    found = climbed(model, later, before, pictured(day))
+    assert found.rungs[1].verdict == "helps"
+    assert f"thresholds of another light are taken away: {name}" in found.rungs[1].details
+    assert found.overlay == Overlay(base_sha256=model.card.sha256)
+
+
+def test_thresholds_do_not_rise_from_one_correction_to_the_next(
+    model: Model, dark: list[Pixels], day: list[Pixels]
+) -> None:
+    """Found under another light, they hide every answer; the next correction begins at those of the settings."""
+    names = model.labels.names.values()
+    high = ProvenThreshold(given=0.5, threshold=1.0, rate=0.0, evidence=9, by="correct")
+    light = ProvenCorrection(correction=Correction(gain=2.0), distance=1.0, gain=(9.0, 8.0, 10.0), frames=6)
+    before = Overlay(base_sha256=model.card.sha256, light=light, thresholds=dict.fromkeys(names, high))
+    model.preprocess.correct(light.correction)
+    found = climbed(model, dark, before, pictured(day))
+    assert found.rungs[1].verdict == "helps", found.rungs[1].reason
+    assert all(each.threshold < 1 for each in found.overlay.thresholds.values())
+    counted = {row.name: row for row in found.rungs[1].rows}["detections a frame"]
+    assert counted.before == 0, "those in force count for what is in force"
+    assert counted.after is not None
+    assert counted.after > 1
 
 
 def detected(*counts: int) -> list[list[Detections]]:
