@@ -300,6 +300,24 @@ def test_few_pictures_that_prove_no_harm_are_no_leave() -> None:
     assert "1.20" in found.reason
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("before", "share", "after", "least", "most"),
+    [(2.0, 0.6, 0.0, 0, 1), (4.5, 0.0, 0.0, 0, 0), (0.2, 0.0, 2.0, 25, 30)],
+    ids=["loses two fifths", "loses all", "brings them back"],
+)
+def test_how_often_a_correction_is_put_in_force(
+    before: float, share: float, after: float, least: int, most: int
+) -> None:
+    """Thirty draws of ten held-out frames and ten of the reference, which shows two objects a frame."""
+    random, count = np.random.default_rng(7), 0
+    for _ in range(30):
+        found = random.poisson(before, 10)
+        left = random.binomial(found, share) + random.poisson(after, 10)
+        count += weighed_answers([*random.poisson(2.0, 10)], [*found], [*left]).helps
+    assert least <= count <= most
+
+
 def test_without_pictures_answers_that_surely_fall_refuse_it() -> None:
     fallen = weighed_answers([], [4, 5] * 4, [1, 0] * 4)
     assert not fallen.helps
