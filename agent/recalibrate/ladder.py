@@ -19,12 +19,13 @@ from agent.config import RuntimeConfig
 from agent.errors import CameraError, ModelError
 from agent.pipeline import Model
 from agent.recalibrate import typical
+from agent.recalibrate.again import Bench, in_new_light, staying
 from agent.recalibrate.application import Outcome, Plan, recalibrate, split_frames
 from agent.recalibrate.blocks import Split
 from agent.recalibrate.correct import NEUTRAL, Corrected, Reference, Setup, correct
 from agent.recalibrate.levels import Light
 from agent.recalibrate.operating import Refit
-from agent.recalibrate.overlay import Overlay, ProvenCorrection, ProvenPatch, ProvenThreshold, words
+from agent.recalibrate.overlay import Overlay, ProvenCorrection, ProvenPatch, ProvenThreshold, light_digest, words
 from agent.recalibrate.proof import Said
 from agent.recalibrate.rung import Name, Row, Rung, Shown, Threshold
 from agent.recalibrate.rung import rows as rows_of
@@ -129,8 +130,13 @@ def climb(base: Model, before: Overlay, kept: Kept, task: Task) -> Climbed:
     given = before.light.correction if before.light else None
     in_force = given if task.light is None else task.light
     base.preprocess.correct(None if in_force == NEUTRAL else in_force)
-    light, corrected = _correct(_deployed(base, before), kept, parts, task)
-    overlay = _with_light(before, corrected, base, task.reference) if corrected and corrected.helps else before
+    light, corrected = _correct(base, before, kept, parts, task)
+    overlay = before
+    if corrected and corrected.helps:
+        fresh = _with_light(before, corrected, base, task.reference)
+        overlay, said = _relit(fresh, before, _bench(base, before, kept, parts, task))
+        light = replace(light, details=(*light.details, *said))
+        task = replace(task, path=task.path if overlay.ranges else base.path)
     ranges, outcome = _recalibrate(base, overlay, kept, task, is_alone=light.verdict == "not-tried")
     if outcome and outcome.verdict == "recalibrate":
         overlay = _with_ranges(overlay, outcome, base)
@@ -143,17 +149,33 @@ def _deployed(base: Model, overlay: Overlay) -> Model:
     return replace(base, postprocess=base.postprocess.learning(Learned(thresholds=thresholds)))
 
 
-def _correct(model: Model, kept: Kept, parts: Split, task: Task) -> tuple[Rung, Corrected | None]:
+def _relit(overlay: Overlay, before: Overlay, bench: Bench) -> tuple[Overlay, list[str]]:
+    """What of the record outlasts the new light, and what does not, in sentences."""
+    gone = [name for name in before.thresholds if name not in overlay.thresholds]
+    dropped = f"thresholds of another light are taken away: {', '.join(gone)}" if gone else ""
+    overlay, said = in_new_light(overlay, bench)
+    return overlay, [each for each in (dropped, said) if each]
+
+
+def _bench(base: Model, before: Overlay, kept: Kept, parts: Split, task: Task) -> Bench:
+    patched = _deployed(base, msgspec.structs.replace(before, thresholds=staying(before)))
+    return Bench(base, patched, task.path, kept.frames, parts, task.runtime, task.float_model)
+
+
+def _correct(base: Model, before: Overlay, kept: Kept, parts: Split, task: Task) -> tuple[Rung, Corrected | None]:
     if "correct" not in task.rungs:
         return Rung("correct", "not-tried", "not asked for"), None
     if isinstance(task.reference, str):
         return Rung("correct", "not-tried", task.reference), None
-    setup = Setup(model, kept.frames, kept.light, parts, task.path, task.runtime, task.seen)
+    model = _deployed(base, msgspec.structs.replace(before, thresholds=staying(before)))
+    in_force = _deployed(base, before).postprocess.thresholds
+    setup = Setup(model, kept.frames, kept.light, parts, task.path, task.runtime, task.seen, in_force)
     found = correct(setup, task.reference)
     is_back = found.helps and found.correction == NEUTRAL
     said = [f"against {task.reference.origin}"]
     said += ["the correction in force is taken back" if is_back else f"correction: {words(found.correction)}"]
     said += [ONE_LIGHT] if found.helps and not is_back else []
+    said += _same_frames(found.refits) if found.helps else []
     rung = Rung(
         "correct",
         "helps" if found.helps else "cannot-help",
@@ -216,6 +238,7 @@ def _told(found: Outcome, base: Model, correction: Correction | None) -> Rung:
         f"measured on {found.measured_on} frames in {found.measure_s:.2f} s"
         + (f", corrected: {words(correction)}" if correction else ""),
         f"proven on {found.proof.frames} other frames in {found.proof.blocks} blocks",
+        *(_same_frames(found.refits) if is_better else []),
     )
     return Rung(
         "recalibrate",
@@ -225,6 +248,12 @@ def _told(found: Outcome, base: Model, correction: Correction | None) -> Rung:
         rows_of(found.retuned, found.proof),
         _named(found.refits, base.labels) if is_better else (),
     )
+
+
+def _same_frames(refits: Mapping[int, Refit]) -> list[str]:
+    if not any(each.is_moved for each in refits.values()):
+        return []
+    return ["thresholds are found and judged on the same frames: what is said of them is a little too good"]
 
 
 def _is_black(pixels: Pixels, correction: Correction | None) -> bool:
@@ -249,26 +278,35 @@ def _with_light(before: Overlay, found: Corrected, base: Model, reference: Refer
         frames=distance.frames,
         typical=typical.pack(reference.light),
     )
-    kept = {name: each for name, each in before.thresholds.items() if not (is_back and each.by == "correct")}
-    fresh = {} if is_back else _proven(found.refits, base, "correct")
-    return msgspec.structs.replace(before, light=None if is_back else light, thresholds={**kept, **fresh})
+    fresh = {} if is_back else thresholds_of(found.refits, base, "correct", light_digest(found.correction))
+    return msgspec.structs.replace(before, light=None if is_back else light, thresholds={**staying(before), **fresh})
 
 
 def _with_ranges(before: Overlay, found: Outcome, base: Model) -> Overlay:
     proof = found.retuned or found.proof
+    digest = light_digest(before.light.correction if before.light else None)
     ranges = ProvenPatch(
         patch=found.patch,
         agreement=proof.new.agreement.quality,
         gain=(proof.gain.value, proof.gain.low, proof.gain.high),
         frames=proof.frames,
+        light=digest,
     )
-    fresh = _proven(found.refits, base, "recalibrate")
+    fresh = thresholds_of(found.refits, base, "recalibrate", digest)
     return msgspec.structs.replace(before, ranges=ranges, thresholds={**before.thresholds, **fresh})
 
 
-def _proven(
-    refits: Mapping[int, Refit], base: Model, by: Literal["correct", "recalibrate"]
+def thresholds_of(
+    refits: Mapping[int, Refit], base: Model, by: Literal["correct", "recalibrate"], digest: str
 ) -> dict[str, ProvenThreshold]:
+    """The moved thresholds as they are kept, by class name.
+
+    Args:
+        refits: by class number.
+        base: the model with its settings.
+        by: the rung that found them.
+        digest: of the light that they were found in.
+    """
     settings, names = base.settings, base.labels
     return {
         names.name(number): ProvenThreshold(
@@ -277,6 +315,7 @@ def _proven(
             rate=refit.rate,
             evidence=refit.evidence,
             by=by,
+            light=digest,
         )
         for number, refit in refits.items()
         if refit.is_moved

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import logging
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +38,13 @@ _NAMED = 16
 Gain = tuple[float, float, float]
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Score = Annotated[float, Meta(ge=0.0, le=1.0)]
+LightDigest = Annotated[
+    str,
+    Meta(
+        pattern=r"^([0-9a-f]{16})?\Z",
+        description="Of the correction that it was proven under; empty: of a record that did not say.",
+    ),
+]
 
 
 class ProvenPatch(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +55,7 @@ class ProvenPatch(msgspec.Struct, frozen=True, kw_only=True):
     gain: Annotated[Gain, Meta(description="Of agreement: value, low, high (95 %).")]
     frames: Annotated[int, Meta(description="Held-out frames that proved it.")]
     runtime: Annotated[str, Meta(description="Name and version of the runtime that proved it, where known.")] = ""
+    light: LightDigest = ""
 
 
 class ProvenCorrection(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +83,7 @@ class ProvenThreshold(msgspec.Struct, frozen=True, kw_only=True):
     rate: Annotated[float, Meta(description="False positives a frame at it, as far as they could be known.")]
     evidence: Annotated[int, Meta(description="False positives that this rests on.")]
     by: Annotated[Literal["correct", "recalibrate"], Meta(description="The rung that asked for it.")]
+    light: LightDigest = ""
 
 
 class Overlay(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="v", tag=2):
@@ -87,6 +98,13 @@ class Overlay(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     def is_empty(self) -> bool:
         """Nothing of it changes anything."""
         return self.ranges is None and self.light is None and not self.thresholds
+
+    @property
+    def is_of_one_light(self) -> bool:
+        """Patch and thresholds were proven under the correction that is in the record, as far as they say."""
+        digest = light_digest(self.light.correction if self.light else None)
+        said = {each.light for each in self.thresholds.values()} | {self.ranges.light if self.ranges else ""}
+        return said <= {"", digest}
 
     def learned(self) -> Learned:
         """What is put in force besides the patched file."""
@@ -120,6 +138,13 @@ class _First(msgspec.Struct, frozen=True, kw_only=True, tag_field="v", tag=1):
         return Overlay(base_sha256=self.patch.base_sha256, ranges=ranges)
 
 
+def light_digest(correction: Correction | None) -> str:
+    """Which correction something was proven under, 16 hexadecimal digits; none and a neutral one are the same."""
+    said = correction or Correction()
+    numbers = (float(number) + 0.0 for number in (said.black, said.gain, said.gamma, *said.balance))
+    return hashlib.sha256(struct.pack("<6d", *numbers)).hexdigest()[:16]
+
+
 def words(correction: Correction) -> str:
     """A correction's numbers that do something, in words."""
     said = [f"black {correction.black:g}"] if correction.black else []
@@ -145,7 +170,7 @@ def read(state: Path, base_sha256: str) -> Overlay | None:
 
     Raises:
         StorageError: it cannot be read.
-        ModelError: it is damaged, or is for another base.
+        ModelError: it is damaged, is for another base, or its parts were proven in another light.
     """
     path = _path(state, base_sha256)
     try:
@@ -161,6 +186,10 @@ def read(state: Path, base_sha256: str) -> Overlay | None:
         raise ModelError(f"{path}: is damaged: {why}; remove it with `edge-agent recalibrate --undo`") from None
     if overlay.base_sha256 != base_sha256 or (overlay.ranges and overlay.ranges.patch.base_sha256 != base_sha256):
         raise ModelError(f"{path}: is for another file; remove it with `edge-agent recalibrate --undo`")
+    if not overlay.is_of_one_light:
+        raise ModelError(
+            f"{path}: its parts were proven in another light; remove it with `edge-agent recalibrate --undo`"
+        )
     return overlay
 
 
