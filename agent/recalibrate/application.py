@@ -29,6 +29,7 @@ from agent.recalibrate.probe import twin_probe, wide_probe
 from agent.recalibrate.proof import Answerer, Proof, Said, Seen, compare, unseen
 from agent.recalibrate.ranges import Estimator, estimate
 from agent.recalibrate.retune import keep_rates, moved, proof_at
+from agent.recalibrate.verdict import Verdict, judge
 from agent.records import Pixels, Tensor
 
 MOST_CALIBRATION = 64
@@ -36,8 +37,6 @@ MOST_CALIBRATION = 64
 
 _STRANGE = 0.3
 """Agreement, before and after, below which the reference is another model."""
-
-Verdict = Literal["recalibrate", "cannot-help"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +127,7 @@ def recalibrate(
         )
     _refuse_stranger(proof)
     refits, retuned = _retuned(proof, said, model, plan.block)
-    verdict, reason = judge(retuned or proof)
+    verdict, reason = judge(retuned or proof, model.labels)
     if retuned is not None:
         reason = f"with thresholds that keep the old rate of false positives, {reason}"
     reason = "; ".join(filter(None, (reason, evidence.kept)))
@@ -153,14 +152,18 @@ def _proven(
 def _retuned(
     proof: Proof, said: Sequence[Sequence[Said]], model: Model, block: int
 ) -> tuple[Mapping[int, Refit], Proof | None]:
-    """Thresholds at the old rate of false positives, and the proof with them where one of them moves."""
+    """Thresholds at the old rate of false positives, and the proof with them where one of them moves.
+
+    Where the patch holds at the deployed thresholds and not at these, the deployed ones stay.
+    """
     if not proof.holds:
         return {}, None
     limits = model.postprocess.thresholds
     refits = keep_rates(said, limits, model.labels, block)
     if not any(each.is_moved for each in refits.values()):
         return refits, None
-    return refits, proof_at(said, limits, moved(limits, refits))
+    again = proof_at(said, limits, moved(limits, refits))
+    return (refits, again) if again.holds else ({}, None)
 
 
 def _asked(model: Model) -> int | None:
@@ -168,22 +171,6 @@ def _asked(model: Model) -> int | None:
     if model.settings.classes:
         return len({number for name in model.settings.classes for number in model.labels.ids(name)})
     return model.card.num_classes
-
-
-def judge(proof: Proof) -> tuple[Verdict, str]:
-    """What the proof means, in a sentence."""
-    gain = f"agreement with the float reference {proof.old.agreement.quality:.3f} -> {proof.new.agreement.quality:.3f}"
-    span = f"({proof.gain.value:+.3f}, 95 %: {proof.gain.low:+.3f} to {proof.gain.high:+.3f})"
-    if proof.holds:
-        return "recalibrate", f"{gain} {span}: the patch is surely better"
-    if proof.is_sound:
-        small = " and is too small to change anything for" if proof.gain.low > 0.0 else ""
-        return "cannot-help", (
-            f"{gain} {span}{small}: the deployed model already says what the float model says, quantization is not "
-            "what is wrong; if it still misses objects, correct the light, look at the camera, or train it on such "
-            "pictures"
-        )
-    return "cannot-help", f"{gain} {span}: the gain may be chance; more frames, or a new quantization from float"
 
 
 def split_frames(count: int, block: int) -> Split:
