@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agent.matching import iou
 from agent.recalibrate.agreement import Agreement, agree
-from agent.recalibrate.blocks import LEAST_BLOCKS, Interval, interval, split
+from agent.recalibrate.blocks import LEAST_BLOCKS, Interval, gap, interval, split
 from agent.recalibrate.proof import LEAST_GAIN, LEAST_SHOWN, Answer, Proof, compare
 from agent.recalibrate.verdict import judge
 from agent.records import Detections, Labels, Pixels
@@ -72,7 +72,7 @@ def test_overlap_of_known_boxes() -> None:
 
 @given(st.integers(10, 200), st.integers(1, 5))
 def test_no_frame_both_measures_and_judges(count: int, length: int) -> None:
-    if count < 2 * LEAST_BLOCKS * length:
+    if count < 2 * LEAST_BLOCKS * (length + gap(length)) - gap(length):
         with pytest.raises(ValueError, match="too few: at least"):
             split(count, length)
         return

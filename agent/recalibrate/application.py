@@ -19,11 +19,13 @@ from agent.errors import CameraError, ModelError, StorageError
 from agent.infer import choose_backend
 from agent.model import Net, RangePatch, Scale, float_twin, make, mapped, range_of, scale_for
 from agent.pipeline import Model
-from agent.recalibrate.blocks import Split, split
+from agent.recalibrate.blocks import Split
 from agent.recalibrate.candidate import Candidate, FloatModel, Twin
 from agent.recalibrate.evidence import Evidence, look_for
 from agent.recalibrate.heads import is_head
+from agent.recalibrate.light import look
 from agent.recalibrate.operating import Refit
+from agent.recalibrate.parts import arrange
 from agent.recalibrate.probe import Seen as Measured
 from agent.recalibrate.probe import twin_probe, wide_probe
 from agent.recalibrate.proof import Answerer, Proof, Said, Seen, compare, unseen
@@ -46,12 +48,12 @@ class Plan:
     Attributes:
         ranges: ``wide`` with the quantized model alone; ``twin`` with its float twin, slower and larger.
         estimator: for inner activations; the heads always keep everything that was seen.
-        block: consecutive frames that count as one piece of evidence.
+        block: consecutive frames that count as one piece of evidence; None: as many as their light asks for.
     """
 
     ranges: Literal["wide", "twin"] = "wide"
     estimator: Estimator = "mse"
-    block: int = 1
+    block: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ def recalibrate(
     deployed: Path | None = None,
     reference: Model | None = None,
     written: Model | None = None,
+    parts: Split | None = None,
     seen: Seen = unseen,
 ) -> Outcome:
     """Try a range patch on a model.
@@ -102,13 +105,14 @@ def recalibrate(
         deployed: the file in use, when a patch lies over the base already; the new one must be better than that.
         reference: the float model that it was made from; its float twin when not given.
         written: the same model with the thresholds of its settings, by which the twin judges; ``model`` when not given.
+        parts: which frames measure and which judge; as ``plan`` says when not given.
         seen: told of each frame that was proven.
 
     Raises:
         ModelError: the file cannot be patched, the patched one does not run, or the reference is another model.
         CameraError: too few frames, or nothing on them for the model to find.
     """
-    parts = split_frames(len(frames), plan.block)
+    parts = parts or arrange(frames, look(frames), plan.block)
     data = mapped(model.path)
     calibration = [frames[index] for index in _spread(parts.calibration)]
     with tempfile.TemporaryDirectory(prefix="edge-agent-") as folder:
@@ -126,7 +130,7 @@ def recalibrate(
             judge_by, old, new, [[frames[index] for index in block] for block in parts.held_out], seen
         )
     _refuse_stranger(proof)
-    refits, retuned = _retuned(proof, said, model, plan.block)
+    refits, retuned = _retuned(proof, said, model, parts.length)
     verdict, reason = judge(retuned or proof, model.labels)
     if retuned is not None:
         reason = f"with thresholds that keep the old rate of false positives, {reason}"
@@ -171,18 +175,6 @@ def _asked(model: Model) -> int | None:
     if model.settings.classes:
         return len({number for name in model.settings.classes for number in model.labels.ids(name)})
     return model.card.num_classes
-
-
-def split_frames(count: int, block: int) -> Split:
-    """Which frames measure and which judge.
-
-    Raises:
-        CameraError: there are too few.
-    """
-    try:
-        return split(count, block)
-    except ValueError as error:
-        raise CameraError(f"pictures: {error} for a proof") from None
 
 
 def _spread(indices: Sequence[int]) -> list[int]:

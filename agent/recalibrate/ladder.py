@@ -18,12 +18,13 @@ import numpy as np
 from agent.config import RuntimeConfig
 from agent.errors import CameraError, ModelError
 from agent.pipeline import Model
-from agent.recalibrate.application import Outcome, Plan, recalibrate, split_frames
+from agent.recalibrate.application import Outcome, Plan, recalibrate
 from agent.recalibrate.blocks import Split
 from agent.recalibrate.correct import NEUTRAL, Corrected, Reference, Setup, correct
 from agent.recalibrate.levels import Light
 from agent.recalibrate.operating import Refit
 from agent.recalibrate.overlay import Overlay, ProvenCorrection, ProvenPatch, ProvenThreshold, words
+from agent.recalibrate.parts import arrange
 from agent.recalibrate.proof import Said
 from agent.recalibrate.rung import Name, Row, Rung, Shown, Threshold
 from agent.recalibrate.rung import rows as rows_of
@@ -116,15 +117,21 @@ def climb(base: Model, before: Overlay, kept: Kept, task: Task) -> Climbed:
         CameraError: too few pictures, or nothing on them and no other rung was tried.
         ModelError: the ranges cannot be changed and no other rung was tried, or the model gave up.
     """
-    camera = Rung("camera", "sound", f"{len(kept.frames)} of {kept.total} pictures show something")
-    parts = split_frames(len(kept.frames), task.plan.block)
+    parts = arrange(kept.frames, kept.light, task.plan.block)
+    camera = Rung("camera", "sound", f"{len(kept.frames)} of {kept.total} pictures show something", _arranged(parts))
     base.preprocess.correct(before.light.correction if before.light else None)
     light, corrected = _correct(_deployed(base, before), kept, parts, task)
     overlay = _with_light(before, corrected, base) if corrected and corrected.helps else before
-    ranges, outcome = _recalibrate(base, overlay, kept, task, is_alone=light.verdict == "not-tried")
+    ranges, outcome = _recalibrate(base, overlay, kept, parts, task, is_alone=light.verdict == "not-tried")
     if outcome and outcome.verdict == "recalibrate":
         overlay = _with_ranges(overlay, outcome, base)
     return Climbed((camera, light, ranges), before, overlay)
+
+
+def _arranged(parts: Split) -> tuple[str, ...]:
+    length = f"blocks of {parts.length} neighbouring pictures" if parts.length > 1 else "each picture by itself"
+    alike = (f"{parts.alike} left out, for they look like an earlier one",) if parts.alike else ()
+    return (*alike, f"evidence: {length}, {len(parts.held_out)} held out")
 
 
 def _deployed(base: Model, overlay: Overlay) -> Model:
@@ -166,7 +173,7 @@ def _light_rows(found: Corrected) -> tuple[Row, ...]:
 
 
 def _recalibrate(
-    base: Model, overlay: Overlay, kept: Kept, task: Task, *, is_alone: bool
+    base: Model, overlay: Overlay, kept: Kept, parts: Split, task: Task, *, is_alone: bool
 ) -> tuple[Rung, Outcome | None]:
     if "recalibrate" not in task.rungs:
         return Rung("recalibrate", "not-tried", "not asked for"), None
@@ -190,6 +197,7 @@ def _recalibrate(
             deployed=task.path,
             reference=task.float_model,
             written=base,
+            parts=parts,
             seen=seen,
         )
     except (CameraError, ModelError) as error:
