@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.errors import ModelError
 from agent.matching import iou
 from agent.recalibrate.agreement import Agreement, agree
 from agent.recalibrate.blocks import LEAST_BLOCKS, Interval, gap, interval, split
 from agent.recalibrate.proof import LEAST_GAIN, LEAST_SHOWN, Answer, Proof, compare
-from agent.recalibrate.verdict import judge
+from agent.recalibrate.verdict import judge, refuse_stranger
 from agent.records import Detections, Labels, Pixels
 
 
@@ -225,6 +226,22 @@ def test_a_class_may_not_lose_objects_though_it_agrees_better() -> None:
     found = compare(lambda _: truth, lambda _: old, lambda _: new, [[FRAME]] * 8)
     assert found.recall_gain.low > 0.0
     assert (found.objection, found.fallen) == ("class", (2,))
+
+
+@pytest.mark.parametrize(
+    ("by_twin", "words"),
+    [(True, "no range repairs that; quantize it anew"), (False, "is it the model that this one was made from")],
+)
+def test_a_stranger_is_refused_with_what_it_may_be(by_twin: bool, words: str) -> None:
+    ghosts = seen(*GHOSTS)
+    with pytest.raises(ModelError, match=words):
+        refuse_stranger(proof(ghosts, ghosts), by_twin=by_twin)
+    refuse_stranger(proof(ghosts, TRUTH), by_twin=by_twin)
+    nothing = compare(
+        lambda _: Answer(Detections.empty()), lambda _: Answer(ghosts), lambda _: Answer(ghosts), [[FRAME]] * 8
+    )
+    refuse_stranger(nothing, by_twin=by_twin)
+    assert judge(nothing)[0] == "cannot-help", "pictures without objects say nothing of the model"
 
 
 def test_noise_of_the_heads_is_measured_in_decibels() -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from agent.config import RuntimeConfig
-from agent.errors import CameraError, ModelError, StorageError
+from agent.errors import CameraError, StorageError
 from agent.infer import choose_backend
 from agent.model import Net, RangePatch, Scale, float_twin, make, mapped, range_of, scale_for
 from agent.pipeline import Model
@@ -31,14 +31,11 @@ from agent.recalibrate.probe import twin_probe, wide_probe
 from agent.recalibrate.proof import Answerer, Proof, Said, Seen, compare, unseen
 from agent.recalibrate.ranges import Estimator, estimate
 from agent.recalibrate.retune import keep_rates, moved, proof_at
-from agent.recalibrate.verdict import Verdict, judge
+from agent.recalibrate.verdict import Verdict, judge, refuse_stranger
 from agent.records import Pixels, Tensor
 
 MOST_CALIBRATION = 64
 """More frames only widen the ranges: 8 were within 0.25 AP of 60 in the laboratory."""
-
-_STRANGE = 0.3
-"""Agreement, before and after, below which the reference is another model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +106,8 @@ def recalibrate(
         seen: told of each frame that was proven.
 
     Raises:
-        ModelError: the file cannot be patched, the patched one does not run, or the reference is another model.
+        ModelError: the file cannot be patched, the patched one does not run, the reference is another model, or both
+            files are far from their own float twin.
         CameraError: too few frames, or nothing on them for the model to find.
     """
     parts = parts or arrange(frames, look(frames), plan.block)
@@ -129,7 +127,7 @@ def recalibrate(
         proof, said = _proven(
             judge_by, old, new, [[frames[index] for index in block] for block in parts.held_out], seen
         )
-    _refuse_stranger(proof)
+    refuse_stranger(proof, by_twin=reference is None)
     refits, retuned = _retuned(proof, said, model, parts.length)
     verdict, reason = judge(retuned or proof, model.labels)
     if retuned is not None:
@@ -225,15 +223,6 @@ def _written(path: Path, data: bytes) -> Path:
 
 def _twin(model: Model, folder: Path, runtime: RuntimeConfig) -> Answerer:
     return Twin(model, _written(folder / "twin.tflite", float_twin(mapped(model.path))), runtime)
-
-
-def _refuse_stranger(proof: Proof) -> None:
-    best = max(proof.old.agreement.quality, proof.new.agreement.quality)
-    if best < _STRANGE:
-        raise ModelError(
-            f"the float model and the deployed one say different things (agreement {best:.2f} at best): "
-            "is it the model that this one was made from?"
-        )
 
 
 def _refuse_empty(evidence: Evidence) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Literal
 
+from agent.errors import ModelError
 from agent.recalibrate.blocks import Interval
 from agent.recalibrate.proof import LEAST_SHOWN, Proof
 from agent.records import Labels
 
 Verdict = Literal["recalibrate", "cannot-help"]
+
+STRANGE = 0.3
+"""Agreement, before and after, below which there is nothing to repair."""
 
 _SOUND = (
     "the deployed model already says what the float model says, quantization is not what is wrong; if it still misses "
@@ -50,6 +54,30 @@ def judge(proof: Proof, labels: Labels | None = None) -> tuple[Verdict, str]:
         small = " and is too small to change anything for" if objection == "small" else ""
         return "cannot-help", f"{gain}{small}: {_SOUND}"
     return "cannot-help", f"{gain}: the gain may be chance; more frames, or a new quantization from float"
+
+
+def refuse_stranger(proof: Proof, *, by_twin: bool) -> None:
+    """Refuse what no range can repair: neither file says what the reference says.
+
+    Args:
+        proof: at the deployed thresholds.
+        by_twin: the reference is the file's own float twin, so that it cannot be another model.
+
+    Raises:
+        ModelError: so it is.
+    """
+    best = max(proof.old.agreement.quality, proof.new.agreement.quality)
+    if proof.shown < LEAST_SHOWN or best >= STRANGE:
+        return
+    if by_twin:
+        raise ModelError(
+            "with ranges measured anew the model is still far from what its own weights say in float (agreement "
+            f"{best:.2f} at best): no range repairs that; quantize it anew from the float model"
+        )
+    raise ModelError(
+        f"the float model and the deployed one say different things (agreement {best:.2f} at best): "
+        "is it the model that this one was made from?"
+    )
 
 
 def _span(gain: Interval) -> str:
