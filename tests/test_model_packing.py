@@ -55,7 +55,7 @@ def packed(data: bytes) -> str:
         pack([(1.0, 1)] * 2),
         pack([(1.0, 1)] * 4),
         packed(zlib.compress(THREE + b"\x0f" + bytes(20))),
-        packed(zlib.compress(THREE + b"\x0f" + bytes(15))),
+        packed(zlib.compress(THREE + b"\x0b" + bytes(15))),
         packed(zlib.compress(THREE + b"\x07" + bytes(14))),
         packed(zlib.compress(THREE)),
         packed(zlib.compress(THREE + b"\x07" + bytes(15)) + b"more"),
