@@ -225,9 +225,10 @@ def _told_of(climbed: Climbed, notes: tuple[str, ...]) -> Climbed:
 
 
 def _looks(job: Job, kept: Kept, reference: Reference | str) -> int:
-    """Held-out frames, once for each rung that may look at them."""
+    """Held-out frames at most, once for each rung that may look at them."""
     rungs = ("recalibrate" in job.rungs) + ("correct" in job.rungs and not isinstance(reference, str))
-    return max(1, rungs * (len(kept.frames) // (2 * job.plan.block)) * job.plan.block)
+    block = job.plan.block or 1
+    return max(1, rungs * (len(kept.frames) // (2 * block)) * block)
 
 
 def _put_in_force(found: Climbed, job: Job, state: Path | None) -> str:

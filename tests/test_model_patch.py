@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -99,6 +101,33 @@ def test_a_patch_of_every_range_has_at_most_a_kilobyte_and_makes_its_file_again(
     assert made != bytes(data)
     assert len(made) == len(data)
     assert apply(data, msgspec.json.decode(packed, type=RangePatch)) == made
+
+
+def test_a_patch_that_is_too_large_is_refused_with_what_to_do(data: memoryview) -> None:
+    wide = wider(groups(Net(data)))
+    size = len(msgspec.json.encode(make(data, wide)[0]))
+    assert make(data, wide, size)
+    with pytest.raises(ModelError, match=rf"would take {size} bytes, {size - 1} are the most: .*; quantize it anew"):
+        make(data, wide, size - 1)
+
+
+def test_a_patch_of_few_ranges_is_small(demo: memoryview) -> None:
+    found = groups(Net(demo))
+    first = next(place for place, group in enumerate(found) if not group.frozen)
+    scales = [scale if place == first else None for place, scale in enumerate(wider(found))]
+    patch, made = make(demo, scales)
+    assert len(patch.ranges) < 60
+    assert apply(demo, patch) == made != bytes(demo)
+
+
+def test_a_patch_from_before_is_read_still(data: memoryview) -> None:
+    found = groups(Net(data))
+    patch, made = make(data, wider(found))
+    lowest = {"int8": -128, "uint8": 0}
+    free = [(group, scale) for group, scale in zip(found, wider(found), strict=True) if scale is not None]
+    entries = [struct.pack("<fB", scale.scale, scale.zero_point - lowest[group.dtype]) for group, scale in free]
+    before = msgspec.structs.replace(patch, ranges=base64.b85encode(b"".join(entries)).decode())
+    assert apply(data, before) == made
 
 
 def test_only_scales_zero_points_and_biases_change(data: memoryview) -> None:

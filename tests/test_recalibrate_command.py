@@ -136,7 +136,10 @@ def test_pictures_of_no_use_are_refused_with_the_reason(
     kept.mkdir()
     for number in range(16 if picture is not None else 0):
         path = kept / f"{number:02d}.png"
-        path.write_bytes(picture) if isinstance(picture, bytes) else cv2.imwrite(str(path), picture)
+        if isinstance(picture, bytes):
+            path.write_bytes(picture)
+        elif picture is not None:
+            cv2.imwrite(str(path), np.roll(picture, 5 * number, axis=1))
     result = edge_agent(
         "recalibrate", kept, "--model", folder / "good.tflite", "--labels", folder / "labels.txt", "--dry-run"
     )
@@ -144,10 +147,38 @@ def test_pictures_of_no_use_are_refused_with_the_reason(
     assert words in result.stderr.splitlines()[-1]
 
 
+@pytest.mark.parametrize("block", ["0", "513", "some", "9" * 5000])
+def test_a_block_is_auto_or_a_number(folder: Path, block: str) -> None:
+    result = repair(folder, "--dry-run", f"--block={block}")
+    assert result.returncode == 2, result.stderr
+    assert "give auto, or a number from 1 to 512" in result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("state")
+def test_copies_of_a_picture_are_left_out_and_said(folder: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    for number, path in enumerate(sorted((folder / "kept").iterdir())):
+        for copy in ("a", "b"):
+            (kept / f"{number:03d}{copy}.jpg").write_bytes(path.read_bytes())
+    named = ("--model", folder / "model.tflite", "--labels", folder / "labels.txt", "--dry-run")
+    result = edge_agent("recalibrate", kept, *named)
+    assert result.returncode == 0, result.stderr
+    assert "16 left out, for they look like an earlier one" in result.stdout
+    assert "evidence: each picture by itself, 8 held out" in result.stdout
+    assert "proven on 8 other frames in 8 blocks" in result.stdout
+    for path in kept.iterdir():
+        path.write_bytes((kept / "000a.jpg").read_bytes())
+    alone = edge_agent("recalibrate", kept, *named)
+    assert alone.returncode == 66
+    assert "only 1 of 32 frames differ from each other: at least 10 are needed for a proof" in alone.stderr
+
+
 def test_too_few_pictures_say_how_many_are_needed(folder: Path, state: Path) -> None:
     result = repair(folder, "--block", "4")
     assert result.returncode == 66
-    assert "16 frames are too few: at least 40 are needed for a proof" in result.stderr
+    assert "16 frames are too few: at least 49 are needed for a proof" in result.stderr
     assert not list((state / overlay.FOLDER).glob("*.json"))
 
 

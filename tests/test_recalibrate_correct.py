@@ -144,6 +144,13 @@ def test_a_correction_that_is_of_no_use_any_more_is_taken_back(
     assert found.answers[0].reference == sum(judged) / len(judged), "the reference is seen in its own light"
 
 
+def test_it_is_taken_back_on_the_reference_s_own_pictures_too(model: Model, day: list[Pixels]) -> None:
+    model.preprocess.correct(Correction(gain=0.1))
+    found = tried(model, day, pictured(day))
+    assert (found.helps, found.correction) == (True, Correction()), found.reason
+    assert model.preprocess.correction is None
+
+
 def test_what_does_not_hold_for_the_held_out_frames_is_refused(
     model: Model, dark: list[Pixels], later: list[Pixels], day: list[Pixels]
 ) -> None:

@@ -73,6 +73,14 @@ def test_a_folder_that_became_read_only_still_says_what_was_learned(
         take_back(config)
 
 
+def test_a_record_that_would_not_be_read_is_not_written(tmp_path: Path) -> None:
+    each = THRESHOLDS["washer"]
+    whole = Overlay(base_sha256="0" * 64, thresholds={f"class {number}": each for number in range(2000)})
+    with pytest.raises(StorageError, match="65536 are the most: it has thresholds of 2000 classes; name fewer"):
+        overlay.write(tmp_path, whole)
+    assert overlay.read(tmp_path, whole.base_sha256) is None
+
+
 def test_what_is_written_is_read_and_the_patched_file_is_the_proven_one(tmp_path: Path) -> None:
     base = tmp_path / "base.tflite"
     base.write_bytes(demo_file())

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.errors import ModelError
 from agent.matching import iou
 from agent.recalibrate.agreement import Agreement, agree
-from agent.recalibrate.application import judge
-from agent.recalibrate.blocks import LEAST_BLOCKS, Interval, interval, split
-from agent.recalibrate.proof import LEAST_GAIN, Answer, Proof, compare
-from agent.records import Detections, Pixels
+from agent.recalibrate.blocks import LEAST_BLOCKS, Interval, gap, interval, split
+from agent.recalibrate.proof import LEAST_GAIN, LEAST_SHOWN, Answer, Proof, compare
+from agent.recalibrate.verdict import judge, refuse_stranger
+from agent.records import Detections, Labels, Pixels
 
 
 def seen(*objects: tuple[float, float, int, float]) -> Detections:
@@ -72,7 +73,7 @@ def test_overlap_of_known_boxes() -> None:
 
 @given(st.integers(10, 200), st.integers(1, 5))
 def test_no_frame_both_measures_and_judges(count: int, length: int) -> None:
-    if count < 2 * LEAST_BLOCKS * length:
+    if count < 2 * LEAST_BLOCKS * (length + gap(length)) - gap(length):
         with pytest.raises(ValueError, match="too few: at least"):
             split(count, length)
         return
@@ -160,6 +161,87 @@ def test_worse_is_not_applied_however_sure_it_is() -> None:
     found = proof(TRUTH, seen((0, 0, 1, 0.9)))
     assert found.gain.high < 0
     assert not found.holds
+
+
+MANY = [(place * 20, 0, 1, 0.9) for place in range(10)]
+"""Objects, each on its own."""
+
+GHOSTS = [(place * 20, 60, 1, 0.9) for place in range(20)]
+
+
+def test_objects_that_are_surely_lost_are_not_paid_for_with_false_boxes_that_vanish() -> None:
+    truth, old, new = Answer(seen(*MANY)), Answer(seen(*MANY, *GHOSTS)), Answer(seen(*MANY[:7]))
+    found = compare(lambda _: truth, lambda _: old, lambda _: new, [[FRAME]] * 8)
+    assert found.gain.low > 0.2
+    assert (found.recall_gain.high, found.objection) == (pytest.approx(-0.3), "recall")
+    verdict, reason = judge(found)
+    assert verdict == "cannot-help"
+    assert "are surely lost: recall 1.000 -> 0.700 (-0.300, 95 %: -0.300 to -0.300)" in reason
+    assert compare(lambda _: truth, lambda _: old, lambda _: truth, [[FRAME]] * 8).holds
+
+
+def test_pictures_without_objects_prove_nothing() -> None:
+    nothing, ghosts = Answer(Detections.empty()), Answer(seen(*GHOSTS))
+
+    def with_objects(many: int) -> Proof:
+        numbers = iter(range(8))
+        return compare(
+            lambda _: Answer(TRUTH) if next(numbers) < many else nothing,
+            lambda _: ghosts,
+            lambda _: nothing if many == 0 else Answer(TRUTH),
+            [[FRAME]] * 8,
+        )
+
+    assert with_objects(0).gain.value == 1.0
+    assert judge(with_objects(0))[0] == "cannot-help"
+    assert "finds objects on 0 of 8 held-out blocks, 3 are the least" in judge(with_objects(0))[1]
+    assert with_objects(LEAST_SHOWN - 1).objection == "unseen"
+    assert with_objects(LEAST_SHOWN).objection != "unseen"
+
+
+@pytest.mark.parametrize(
+    ("after", "why"),
+    [
+        ([(0, 30, 2, 0.9)], "everything"),
+        ([], "found no more"),
+        ([(0, 30, 2, 0.9), *((place * 20, 90, 2, 0.9) for place in range(3))], "new false boxes"),
+    ],
+)
+def test_a_class_that_surely_gets_worse_is_named(after: list[tuple[float, float, int, float]], why: str) -> None:
+    truth = Answer(seen(*MANY, (0, 30, 2, 0.9)))
+    old = Answer(seen(*MANY[:5], *GHOSTS, (0, 30, 2, 0.9)))
+    new = Answer(seen(*MANY, *after))
+    found = compare(lambda _: truth, lambda _: old, lambda _: new, [[FRAME]] * 8)
+    assert found.gain.low > 0.0
+    assert found.recall_gain.high >= 0.0
+    verdict, reason = judge(found, Labels({1: "bolt", 2: "nut"}))
+    assert (verdict == "recalibrate") == (why == "everything")
+    assert ("but surely worse for nut;" in reason) == (why != "everything")
+
+
+def test_a_class_may_not_lose_objects_though_it_agrees_better() -> None:
+    nuts = [(0, 30, 2, 0.9), (40, 30, 2, 0.9)]
+    truth, new = Answer(seen(*MANY, *nuts)), Answer(seen(*MANY, nuts[0]))
+    old = Answer(seen(*MANY[:5], *nuts, *((place * 20, 90, 2, 0.9) for place in range(6))))
+    found = compare(lambda _: truth, lambda _: old, lambda _: new, [[FRAME]] * 8)
+    assert found.recall_gain.low > 0.0
+    assert (found.objection, found.fallen) == ("class", (2,))
+
+
+@pytest.mark.parametrize(
+    ("by_twin", "words"),
+    [(True, "no range repairs that; quantize it anew"), (False, "is it the model that this one was made from")],
+)
+def test_a_stranger_is_refused_with_what_it_may_be(by_twin: bool, words: str) -> None:
+    ghosts = seen(*GHOSTS)
+    with pytest.raises(ModelError, match=words):
+        refuse_stranger(proof(ghosts, ghosts), by_twin=by_twin)
+    refuse_stranger(proof(ghosts, TRUTH), by_twin=by_twin)
+    nothing = compare(
+        lambda _: Answer(Detections.empty()), lambda _: Answer(ghosts), lambda _: Answer(ghosts), [[FRAME]] * 8
+    )
+    refuse_stranger(nothing, by_twin=by_twin)
+    assert judge(nothing)[0] == "cannot-help", "pictures without objects say nothing of the model"
 
 
 def test_noise_of_the_heads_is_measured_in_decibels() -> None:

@@ -21,6 +21,7 @@ from agent.model import Net, Scale, groups, range_of
 from agent.pipeline import load_model
 from agent.recalibrate import overlay
 from agent.recalibrate.application import Plan, recalibrate
+from agent.recalibrate.blocks import split
 from agent.recalibrate.correct import Reference
 from agent.recalibrate.frames import Pictures
 from agent.recalibrate.ladder import Kept, Task, climb
@@ -263,7 +264,7 @@ def test_few_pictures_with_objects_narrow_no_range(board: Config, scenes: list[P
     random = np.random.default_rng(5)
     frames = [random.normal(100, 5, (480, 640, 3)).clip(0, 255).astype(np.uint8) for _ in range(COUNT)]
     frames[:2] = scenes[:2]
-    found = recalibrate(load_model(board), frames, RuntimeConfig())
+    found = recalibrate(load_model(board), frames, RuntimeConfig(), parts=split(COUNT, 1))
     assert "1 of 5 pictures show objects: no range was made narrower" in found.reason
     for old, new in zip(*(groups(Net(memoryview(data))) for data in (demo_file(), found.patched)), strict=True):
         (first, last), (low, high) = (range_of(Scale(each.scale, each.zero_point), each.dtype) for each in (old, new))

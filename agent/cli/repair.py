@@ -25,6 +25,9 @@ from agent.cli.options import (
     runtime_options,
 )
 
+_MOST_BLOCK = 512
+"""Pictures that are looked at, at most."""
+
 
 def recalibrate(
     frames: Annotated[
@@ -49,7 +52,9 @@ def recalibrate(
     estimator: Annotated[
         Literal["mse", "min-max", "percentile"], typer.Option(help="How inner ranges are chosen; heads keep all.")
     ] = "mse",
-    block: Annotated[int, typer.Option(min=1, help="Consecutive pictures that count as one piece of evidence.")] = 1,
+    block: Annotated[
+        str, typer.Option(help="Consecutive pictures that count as one piece of evidence; auto: as their light says.")
+    ] = "auto",
     float_model: Annotated[
         Path | None, typer.Option("--float", help="The float model it was made from; else the bundle's.")
     ] = None,
@@ -85,7 +90,7 @@ def recalibrate(
 
     job = Job(
         frames=frames,
-        plan=Plan(ranges, estimator, block),
+        plan=Plan(ranges, estimator, _block(block)),
         reference=reference,
         float_model=float_model,
         rungs=(rung,) if rung else ("correct", "recalibrate"),
@@ -95,6 +100,15 @@ def recalibrate(
     with _progress(quiet=as_json) as tick:
         done = repair(settings, job, tick)
     typer.echo(json.dumps(done.as_json) if as_json else done.text)
+
+
+def _block(given: str) -> int | None:
+    if given == "auto":
+        return None
+    is_number = given.isascii() and given.isdigit() and len(given) <= len(str(_MOST_BLOCK))
+    if not is_number or not 1 <= int(given) <= _MOST_BLOCK:
+        raise typer.BadParameter(f"give auto, or a number from 1 to {_MOST_BLOCK}", param_hint="--block")
+    return int(given)
 
 
 @contextmanager

@@ -7,9 +7,7 @@ in the file changes, and its length does not. Pure: bytes in, bytes out.
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
@@ -24,11 +22,10 @@ from agent.model.draft import Draft
 from agent.model.flat import Buffer
 from agent.model.groups import Group, biased, groups
 from agent.model.net import CODE_RANGES, Net, Tensor
+from agent.model.packing import Entry, pack, unpack
 
 MOST_BYTES = 1024
 """Of a patch as JSON."""
-
-_ENTRY = struct.Struct("<fB")
 
 _MOST_SCALE = float(np.finfo(np.float32).max) / 256
 """Beyond it the ends of the range are no float32 any more."""
@@ -56,7 +53,7 @@ class RangePatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     result_sha256: Annotated[Sha256, Meta(description="Of the file it makes.")]
     ranges: Annotated[
         str,
-        Meta(description="base85; for each group that is not frozen: float32 scale, uint8 zero point - lowest code."),
+        Meta(description="Which groups have new ranges, and these, packed (agent.model.packing)."),
     ]
 
 
@@ -83,33 +80,46 @@ def range_of(scale: Scale, dtype: str) -> tuple[float, float]:
     return (first - scale.zero_point) * scale.scale, (last - scale.zero_point) * scale.scale
 
 
-def make(data: Buffer, scales: Sequence[Scale | None]) -> tuple[RangePatch, bytes]:
+def make(data: Buffer, scales: Sequence[Scale | None], most_bytes: int = MOST_BYTES) -> tuple[RangePatch, bytes]:
     """The patch that gives each group its new scale, and the file that it makes.
 
     Args:
         data: the quantized file.
         scales: one for each of :func:`agent.model.groups.groups`; None keeps what is there.
+        most_bytes: of the patch as JSON.
 
     Raises:
-        ModelError: the file cannot be changed (see there), a frozen group is named, or a bias leaves its 32 bits.
+        ModelError: the file cannot be changed (see there), a frozen group is named, a bias leaves its 32 bits, or the
+            patch would be larger than that.
     """
     net = Net(data)
     found = groups(net)
     # as the patch carries them: a bias counted with more digits would not be found again by who applies it
     scales = [scale and Scale(float(np.float32(scale.scale)), scale.zero_point) for scale in scales]
     changed = rescale(net, found, scales)
-    full = [scale or Scale(group.scale, group.zero_point) for group, scale in zip(found, scales, strict=True)]
-    packed = b"".join(
-        _ENTRY.pack(scale.scale, scale.zero_point - CODE_RANGES[group.dtype][0])
-        for group, scale in zip(found, full, strict=True)
-        if not group.frozen
-    )
     patch = RangePatch(
         base_sha256=hashlib.sha256(data).hexdigest(),
         result_sha256=hashlib.sha256(changed).hexdigest(),
-        ranges=base64.b85encode(packed).decode(),
+        ranges=pack([_entry(*each) for each in zip(found, scales, strict=True) if not each[0].frozen]),
     )
+    _refuse_large(patch, len(found), most_bytes)
     return patch, changed
+
+
+def _refuse_large(patch: RangePatch, many: int, most_bytes: int) -> None:
+    size = len(msgspec.json.encode(patch))
+    if size > most_bytes:
+        raise ModelError(
+            f"the patch would take {size} bytes, {most_bytes} are the most: this model has too many ranges ({many}); "
+            "quantize it anew from the float model"
+        )
+
+
+def _entry(group: Group, scale: Scale | None) -> Entry | None:
+    """As it is packed; None where nothing changes."""
+    if scale is None or scale == Scale(group.scale, group.zero_point):
+        return None
+    return scale.scale, scale.zero_point - CODE_RANGES[group.dtype][0]
 
 
 def apply(data: Buffer, patch: RangePatch) -> bytes:
@@ -131,16 +141,15 @@ def apply(data: Buffer, patch: RangePatch) -> bytes:
 
 
 def _unpacked(patch: RangePatch, found: Sequence[Group]) -> list[Scale | None]:
-    try:
-        entries = list(_ENTRY.iter_unpack(base64.b85decode(patch.ranges)))
-    except (ValueError, struct.error) as error:
-        raise ModelError(f"the patch is damaged: {error}") from None
     free = [group for group in found if not group.frozen]
-    if len(entries) != len(free):
-        raise ModelError(f"the patch has {len(entries)} ranges, this file has {len(free)} groups")
+    try:
+        entries = unpack(patch.ranges, len(free))
+    except ValueError as error:
+        raise ModelError(f"the patch is damaged: {error}") from None
     scales = {
-        group.tensors: Scale(scale, zero + CODE_RANGES[group.dtype][0])
-        for group, (scale, zero) in zip(free, entries, strict=True)
+        group.tensors: Scale(entry[0], entry[1] + CODE_RANGES[group.dtype][0])
+        for group, entry in zip(free, entries, strict=True)
+        if entry is not None
     }
     return [scales.get(group.tensors) for group in found]
 

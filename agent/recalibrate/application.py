@@ -15,30 +15,28 @@ from pathlib import Path
 from typing import Literal
 
 from agent.config import RuntimeConfig
-from agent.errors import CameraError, ModelError, StorageError
+from agent.errors import CameraError, StorageError
 from agent.infer import choose_backend
 from agent.model import Net, RangePatch, Scale, float_twin, make, mapped, range_of, scale_for
 from agent.pipeline import Model
-from agent.recalibrate.blocks import Split, split
+from agent.recalibrate.blocks import Split
 from agent.recalibrate.candidate import Candidate, FloatModel, Twin
 from agent.recalibrate.evidence import Evidence, look_for
 from agent.recalibrate.frames import Chosen
 from agent.recalibrate.heads import is_head
+from agent.recalibrate.light import look
 from agent.recalibrate.operating import Refit
+from agent.recalibrate.parts import arrange
 from agent.recalibrate.probe import Seen as Measured
 from agent.recalibrate.probe import twin_probe, wide_probe
 from agent.recalibrate.proof import Answerer, Proof, Said, Seen, compare, unseen
 from agent.recalibrate.ranges import Estimator, estimate
 from agent.recalibrate.retune import keep_rates, moved, proof_at
+from agent.recalibrate.verdict import Verdict, judge, refuse_stranger
 from agent.records import Pixels, Tensor
 
 MOST_CALIBRATION = 64
 """More frames only widen the ranges: 8 were within 0.25 AP of 60 in the laboratory."""
-
-_STRANGE = 0.3
-"""Agreement, before and after, below which the reference is another model."""
-
-Verdict = Literal["recalibrate", "cannot-help"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +46,12 @@ class Plan:
     Attributes:
         ranges: ``wide`` with the quantized model alone; ``twin`` with its float twin, slower and larger.
         estimator: for inner activations; the heads always keep everything that was seen.
-        block: consecutive frames that count as one piece of evidence.
+        block: consecutive frames that count as one piece of evidence; None: as many as their light asks for.
     """
 
     ranges: Literal["wide", "twin"] = "wide"
     estimator: Estimator = "mse"
-    block: int = 1
+    block: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +90,7 @@ def recalibrate(
     deployed: Path | None = None,
     reference: Model | None = None,
     written: Model | None = None,
+    parts: Split | None = None,
     seen: Seen = unseen,
 ) -> Outcome:
     """Try a range patch on a model.
@@ -104,13 +103,15 @@ def recalibrate(
         deployed: the file in use, when a patch lies over the base already; the new one must be better than that.
         reference: the float model that it was made from; its float twin when not given.
         written: the same model with the thresholds of its settings, by which the twin judges; ``model`` when not given.
+        parts: which frames measure and which judge; as ``plan`` says when not given.
         seen: told of each frame that was proven.
 
     Raises:
-        ModelError: the file cannot be patched, the patched one does not run, or the reference is another model.
+        ModelError: the file cannot be patched, the patched one does not run, the reference is another model, or both
+            files are far from their own float twin.
         CameraError: too few frames, or nothing on them for the model to find.
     """
-    parts = split_frames(len(frames), plan.block)
+    parts = parts or arrange(frames, look(frames), plan.block)
     data = mapped(model.path)
     calibration = Chosen(frames, _spread(parts.calibration))
     with tempfile.TemporaryDirectory(prefix="edge-agent-") as folder:
@@ -125,9 +126,9 @@ def recalibrate(
         new = Candidate(model, _written(Path(folder) / "patched.tflite", patched), runtime)
         old = Candidate(model, deployed or model.path, runtime, is_new=False)
         proof, said = _proven(judge_by, old, new, [Chosen(frames, block) for block in parts.held_out], seen)
-    _refuse_stranger(proof)
-    refits, retuned = _retuned(proof, said, model, plan.block)
-    verdict, reason = judge(retuned or proof)
+    refuse_stranger(proof, by_twin=reference is None)
+    refits, retuned = _retuned(proof, said, model, parts.length)
+    verdict, reason = judge(retuned or proof, model.labels)
     if retuned is not None:
         reason = f"with thresholds that keep the old rate of false positives, {reason}"
     reason = "; ".join(filter(None, (reason, evidence.kept)))
@@ -152,14 +153,18 @@ def _proven(
 def _retuned(
     proof: Proof, said: Sequence[Sequence[Said]], model: Model, block: int
 ) -> tuple[Mapping[int, Refit], Proof | None]:
-    """Thresholds at the old rate of false positives, and the proof with them where one of them moves."""
+    """Thresholds at the old rate of false positives, and the proof with them where one of them moves.
+
+    Where the patch holds at the deployed thresholds and not at these, the deployed ones stay.
+    """
     if not proof.holds:
         return {}, None
     limits = model.postprocess.thresholds
     refits = keep_rates(said, limits, model.labels, block)
     if not any(each.is_moved for each in refits.values()):
         return refits, None
-    return refits, proof_at(said, limits, moved(limits, refits))
+    again = proof_at(said, limits, moved(limits, refits))
+    return (refits, again) if again.holds else ({}, None)
 
 
 def _asked(model: Model) -> int | None:
@@ -167,34 +172,6 @@ def _asked(model: Model) -> int | None:
     if model.settings.classes:
         return len({number for name in model.settings.classes for number in model.labels.ids(name)})
     return model.card.num_classes
-
-
-def judge(proof: Proof) -> tuple[Verdict, str]:
-    """What the proof means, in a sentence."""
-    gain = f"agreement with the float reference {proof.old.agreement.quality:.3f} -> {proof.new.agreement.quality:.3f}"
-    span = f"({proof.gain.value:+.3f}, 95 %: {proof.gain.low:+.3f} to {proof.gain.high:+.3f})"
-    if proof.holds:
-        return "recalibrate", f"{gain} {span}: the patch is surely better"
-    if proof.is_sound:
-        small = " and is too small to change anything for" if proof.gain.low > 0.0 else ""
-        return "cannot-help", (
-            f"{gain} {span}{small}: the deployed model already says what the float model says, quantization is not "
-            "what is wrong; if it still misses objects, correct the light, look at the camera, or train it on such "
-            "pictures"
-        )
-    return "cannot-help", f"{gain} {span}: the gain may be chance; more frames, or a new quantization from float"
-
-
-def split_frames(count: int, block: int) -> Split:
-    """Which frames measure and which judge.
-
-    Raises:
-        CameraError: there are too few.
-    """
-    try:
-        return split(count, block)
-    except ValueError as error:
-        raise CameraError(f"pictures: {error} for a proof") from None
 
 
 def _spread(indices: Sequence[int]) -> list[int]:
@@ -245,15 +222,6 @@ def _written(path: Path, data: bytes) -> Path:
 
 def _twin(model: Model, folder: Path, runtime: RuntimeConfig) -> Answerer:
     return Twin(model, _written(folder / "twin.tflite", float_twin(mapped(model.path))), runtime)
-
-
-def _refuse_stranger(proof: Proof) -> None:
-    best = max(proof.old.agreement.quality, proof.new.agreement.quality)
-    if best < _STRANGE:
-        raise ModelError(
-            f"the float model and the deployed one say different things (agreement {best:.2f} at best): "
-            "is it the model that this one was made from?"
-        )
 
 
 def _refuse_empty(evidence: Evidence) -> None:

@@ -38,14 +38,32 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Which frames measure ranges and which judge: ``held_out`` block by block."""
+    """Which frames measure ranges and which judge.
+
+    Attributes:
+        calibration: those that measure.
+        held_out: those that judge, block by block.
+        length: frames in a block.
+        alike: frames left out because they look like an earlier one.
+    """
 
     calibration: tuple[int, ...]
     held_out: tuple[tuple[int, ...], ...]
+    length: int = 1
+    alike: int = 0
+
+
+def gap(length: int) -> int:
+    """Frames between two blocks that neither measure nor judge: the nearest neighbours of either side.
+
+    >>> gap(1), gap(8)
+    (0, 2)
+    """
+    return length // 4
 
 
 def split(count: int, length: int) -> Split:
-    """Blocks of ``length`` consecutive frames, in turn for calibration and for proof; no frame is in both.
+    """Blocks of ``length`` consecutive frames, in turn for calibration and for proof, with a gap between them.
 
     Raises:
         ValueError: there are too few frames for a verdict.
@@ -53,11 +71,13 @@ def split(count: int, length: int) -> Split:
     >>> split(10, 1).held_out
     ((1,), (3,), (5,), (7,), (9,))
     """
-    blocks = [tuple(range(start, start + length)) for start in range(0, count - length + 1, length)]
+    step = length + gap(length)
+    blocks = [tuple(range(start, start + length)) for start in range(0, count - length + 1, step)]
     held_out = tuple(blocks[1::2])
     if len(held_out) < LEAST_BLOCKS:
-        raise ValueError(f"{count} frames are too few: at least {2 * LEAST_BLOCKS * length} are needed")
-    return Split(tuple(index for block in blocks[::2] for index in block), held_out)
+        least = 2 * LEAST_BLOCKS * step - gap(length)
+        raise ValueError(f"{count} frames are too few: at least {least} are needed")
+    return Split(tuple(index for block in blocks[::2] for index in block), held_out, length)
 
 
 def interval(blocks: Sequence[Reals], statistic: Callable[[Reals], Reals]) -> Interval:

@@ -1,12 +1,14 @@
 """Models that answer for the proof: the deployed one, a patched one, the float reference.
 
-Each candidate is loaded and run once in a child process before this one touches it.
+Each candidate is loaded and run once in a child process before this one touches it, and all run on as many threads as
+the loaded model does: with others some graphs lose a class, and one that is lost on every side is never judged.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from agent.config import RuntimeConfig
@@ -32,13 +34,20 @@ class Look:
 
     def __init__(self, model: Model, path: Path, runtime: RuntimeConfig) -> None:
         self._model, self._loose = model, loose_of(model)
-        own = path == model.path
+        own, runtime = path == model.path, as_loaded(model, runtime)
         self._detector = model.detector if own else Detector(path, model.card, choose_backend(runtime.backend), runtime)
 
     def __call__(self, pixels: Pixels) -> Detections:
         """What it finds on one frame, down to low scores."""
         outputs = self._detector.invoke(self._model.preprocess(pixels))
         return self._loose(outputs, self._model.preprocess.place(*pixels.shape[:2]))
+
+
+def as_loaded(model: Model, runtime: RuntimeConfig) -> RuntimeConfig:
+    """The settings as they are, or one thread where more of them would lose a class of this model without an error."""
+    if model.card.lost_class(runtime.num_threads) is None:
+        return runtime
+    return msgspec.structs.replace(runtime, num_threads=1)
 
 
 def loose_of(model: Model) -> Postprocessor:
@@ -60,6 +69,7 @@ class Candidate:
     """
 
     def __init__(self, model: Model, path: Path, runtime: RuntimeConfig, *, is_new: bool = True) -> None:
+        runtime = as_loaded(model, runtime)
         self._model, backend = model, choose_backend(runtime.backend)
         self._loose = loose_of(model)
         card = describe(path)
@@ -99,6 +109,7 @@ class Twin:
     """
 
     def __init__(self, model: Model, path: Path, runtime: RuntimeConfig) -> None:
+        runtime = as_loaded(model, runtime)
         self._model, backend = model, choose_backend(runtime.backend)
         card = describe(path)
         prove(path, card, runtime)

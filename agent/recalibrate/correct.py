@@ -123,7 +123,7 @@ def correct(setup: Setup, reference: Reference) -> Corrected:
         return Corrected(False, f"{len(showing)} frames of the reference show anything, {_LEAST_LIGHT} are the least")
     found = fit(light.some(np.array(setup.parts.calibration)), reference.light.some(showing[::2]))
     new = found.correction or NEUTRAL
-    if new == old or (found.correction is None and not found.before):
+    if new == old or not found.is_compared:
         same = new == old and old != NEUTRAL
         reason = "the frames ask for the correction that is in force" if same else found.reason
         return Corrected(False, reason, old, found)

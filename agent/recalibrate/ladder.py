@@ -20,12 +20,13 @@ from agent.errors import CameraError, ModelError
 from agent.pipeline import Model
 from agent.recalibrate import typical
 from agent.recalibrate.again import Bench, in_new_light, staying
-from agent.recalibrate.application import Outcome, Plan, recalibrate, split_frames
+from agent.recalibrate.application import Outcome, Plan, recalibrate
 from agent.recalibrate.blocks import Split
 from agent.recalibrate.correct import NEUTRAL, Corrected, Reference, Setup, correct
 from agent.recalibrate.levels import Light
 from agent.recalibrate.operating import Refit
 from agent.recalibrate.overlay import Overlay, ProvenCorrection, ProvenPatch, ProvenThreshold, light_digest, words
+from agent.recalibrate.parts import arrange
 from agent.recalibrate.proof import Said
 from agent.recalibrate.rung import Name, Row, Rung, Shown, Threshold
 from agent.recalibrate.rung import rows as rows_of
@@ -125,8 +126,8 @@ def climb(base: Model, before: Overlay, kept: Kept, task: Task) -> Climbed:
         CameraError: too few pictures, or nothing on them and no other rung was tried.
         ModelError: the ranges cannot be changed and no other rung was tried, or the model gave up.
     """
-    camera = Rung("camera", "sound", f"{len(kept.frames)} of {kept.total} pictures show something")
-    parts = split_frames(len(kept.frames), task.plan.block)
+    parts = arrange(kept.frames, kept.light, task.plan.block)
+    camera = Rung("camera", "sound", f"{len(kept.frames)} of {kept.total} pictures show something", _arranged(parts))
     given = before.light.correction if before.light else None
     in_force = given if task.light is None else task.light
     base.preprocess.correct(None if in_force == NEUTRAL else in_force)
@@ -137,10 +138,16 @@ def climb(base: Model, before: Overlay, kept: Kept, task: Task) -> Climbed:
         overlay, said = _relit(fresh, before, _bench(base, before, kept, parts, task))
         light = replace(light, details=(*light.details, *said))
         task = replace(task, path=task.path if overlay.ranges else base.path)
-    ranges, outcome = _recalibrate(base, overlay, kept, task, is_alone=light.verdict == "not-tried")
+    ranges, outcome = _recalibrate(base, overlay, kept, parts, task, is_alone=light.verdict == "not-tried")
     if outcome and outcome.verdict == "recalibrate":
         overlay = _with_ranges(overlay, outcome, base)
     return Climbed((camera, light, ranges), before, overlay)
+
+
+def _arranged(parts: Split) -> tuple[str, ...]:
+    length = f"blocks of {parts.length} neighbouring pictures" if parts.length > 1 else "each picture by itself"
+    alike = (f"{parts.alike} left out, for they look like an earlier one",) if parts.alike else ()
+    return (*alike, f"evidence: {length}, {len(parts.held_out)} held out")
 
 
 def _deployed(base: Model, overlay: Overlay) -> Model:
@@ -199,7 +206,7 @@ def _light_rows(found: Corrected) -> tuple[Row, ...]:
 
 
 def _recalibrate(
-    base: Model, overlay: Overlay, kept: Kept, task: Task, *, is_alone: bool
+    base: Model, overlay: Overlay, kept: Kept, parts: Split, task: Task, *, is_alone: bool
 ) -> tuple[Rung, Outcome | None]:
     if "recalibrate" not in task.rungs:
         return Rung("recalibrate", "not-tried", "not asked for"), None
@@ -223,6 +230,7 @@ def _recalibrate(
             deployed=task.path,
             reference=task.float_model,
             written=base,
+            parts=parts,
             seen=seen,
         )
     except (CameraError, ModelError) as error:

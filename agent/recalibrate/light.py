@@ -45,6 +45,7 @@ class Fit:
         after: the same once corrected.
         noise: the sensor's noise in the frames as they are.
         limited: the gain was held back by that noise.
+        is_compared: both lights were seen; else ``reason`` says which was not.
     """
 
     correction: Correction | None
@@ -53,6 +54,7 @@ class Fit:
     after: float = 0.0
     noise: float = 0.0
     limited: bool = False
+    is_compared: bool = True
 
 
 def fit(frames: Light, reference: Light, max_noise: float = MAX_NOISE) -> Fit:
@@ -65,10 +67,10 @@ def fit(frames: Light, reference: Light, max_noise: float = MAX_NOISE) -> Fit:
     """
     shown, known = frames.some(frames.shows), reference.some(reference.shows)
     if len(frames) and not len(shown):
-        return Fit(None, "the frames are black or show one colour: there is no light to correct")
+        return Fit(None, "the frames are black or show one colour: there is no light to correct", is_compared=False)
     if min(len(shown), len(known)) < LEAST_FRAMES:
         who = "kept frames" if len(shown) < LEAST_FRAMES else "frames of the reference"
-        return Fit(None, f"too few {who} show anything: at least {LEAST_FRAMES} are needed")
+        return Fit(None, f"too few {who} show anything: at least {LEAST_FRAMES} are needed", is_compared=False)
     noise = float(np.median(shown.noise))
     now, then = shown.typical(), known.typical()
     form = _simplest(_sorted(shown), _sorted(known))

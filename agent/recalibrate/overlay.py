@@ -197,12 +197,17 @@ def write(state: Path, overlay: Overlay) -> Path:
     """Put a record in force for the next start: whole or not at all, whenever the power goes.
 
     Raises:
-        StorageError: it cannot be written.
+        StorageError: it cannot be written, or is so large that it would not be read.
     """
-    path = _path(state, overlay.base_sha256)
+    path, data = _path(state, overlay.base_sha256), msgspec.json.encode(overlay)
+    if len(data) > _MOST_BYTES:
+        raise StorageError(
+            f"{path}: the record would take {len(data)} bytes, {_MOST_BYTES} are the most: "
+            f"it has thresholds of {len(overlay.thresholds)} classes; name fewer in model.classes"
+        )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, msgspec.json.encode(overlay))
+        write_whole(path, data)
     except OSError as error:
         raise StorageError(f"{path}: cannot be written: {error.strerror}") from None
     return path

@@ -18,7 +18,7 @@ from agent import config as settings
 from agent.camera.rendered import DAY, Sprites
 from agent.config import Config, RuntimeConfig
 from agent.pipeline import load_model
-from agent.recalibrate.application import Outcome, recalibrate
+from agent.recalibrate.application import Outcome, Plan, recalibrate
 from bench.common import machine
 from bench.recalibrate.demo import deployed_file, lit, paired
 
@@ -62,7 +62,8 @@ def drawn(draws: int, *, by_float: bool) -> Iterator[Outcome]:
     for draw in range(draws):
         scenes = lit(_FIRST_SEED + draw, FRAMES, {"day": DAY}, sprites)
         frames = [scene["day"][0] for scene in scenes]
-        yield recalibrate(model, frames, RuntimeConfig(), reference=reference)
+        # scenes of a belt that have nothing in common: each one is evidence by itself
+        yield recalibrate(model, frames, RuntimeConfig(), Plan(block=1), reference=reference)
 
 
 def said(found: int, count: int) -> str:
