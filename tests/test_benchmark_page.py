@@ -43,7 +43,7 @@ def thresholds() -> str:
     rows = [
         ("under-voltage", "any window saw it", too),
         ("other processes", f"they keep more than {validity.OTHERS_CORES:g} cores busy", too),
-        ("run queue", f"our threads stood in it for more than {validity.WAITED_SHARE:.0%} of the time", too),
+        ("run queue", f"our threads stood in it for more than {validity.WAITED_SHARE:.0%} of a core's time", too),
         ("stolen time", f"the host took more than {validity.STOLEN_SHARE:.0%} of a virtual machine's time", too),
         ("throttling, cap, soft limit", "any window saw it, or the bits changed", "a finding"),
         ("clock", f"lowest and highest differ by more than {validity.CLOCK_SPREAD:.0%}", "a finding"),
@@ -74,7 +74,8 @@ def test_figures_in_the_text_are_those_of_the_code() -> None:
     assert f"at most `--minutes` ({Plan().minutes:g})" in PAGE
     assert f"`--frames`, {Plan().frames}; at most {MOST_BYTES >> 20} MiB" in PAGE
     assert f"each {LEAST_PAUSE_S:g} s and ever more rarely" in PAGE
-    assert f"at most {100 * SHARE_OF_RUN:g} % of a run is lost" in PAGE
+    longer_s = LEAST_PAUSE_S / SHARE_OF_RUN
+    assert f"the last {LEAST_PAUSE_S:g} s, or {100 * SHARE_OF_RUN:g} % of a run of more than {longer_s:g} s" in PAGE
     assert f"a standard deviation of {100 * compare.BETWEEN_RUNS:g} %, or {100 * compare.BETWEEN_SHARE:g} %" in PAGE
     assert f"At least {compare.LEAST_WINDOWS} windows a side" in PAGE
     assert f"goes no further than {100 * compare.SAME:g} %" in PAGE

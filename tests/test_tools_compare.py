@@ -183,7 +183,7 @@ def test_the_kind_of_run_and_the_frames_of_a_query_are_told_apart() -> None:
         make_run(Plan(scenario="multi-stream", warmup_s=0.0, samples_per_query=many), lambda _: 0.1).go()
         for many in (4, 8)
     )
-    assert differences(four, eight) == ["the frames of a query differs: 4 and 8"]
+    assert differences(four, eight) == ["the frames of a query differ: 4 and 8"]
 
 
 def test_each_percentile_and_everything_it_ran_with_stands_in_the_values() -> None:

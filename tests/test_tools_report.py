@@ -158,9 +158,9 @@ def test_the_rows_of_a_sweep_are_drawn_one_by_one(tmp_path: Path) -> None:
     done = edge_tools("report", tmp_path / "s.json", "--out", tmp_path / "r.html")
     assert done.returncode == 0, done.stderr
     text = (tmp_path / "r.html").read_text()
-    assert re.findall(r"<h2>(.*?)</h2>", text)[1:] == ["s.json: num_threads=1", "s.json: num_threads=2 (ran on 1)"]
-    assert measured(encode(soak())) is None
-    assert measured(b"{}") is None
+    assert re.findall(r"<h2>(.*?)</h2>", text)[1:] == ["s.json: threads=1", "s.json: threads=2 (ran on 1)"]
+    assert measured(encode(soak()), "s.json") is None
+    assert measured(b"{}", "s.json") is None
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.999999, 1.0])

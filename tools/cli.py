@@ -119,12 +119,20 @@ def report(
     results: Annotated[list[Path], typer.Argument(metavar="RESULT.json...", help="Results of edge-agent bench.")],
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("bench-report.html"),
 ) -> None:
-    """Draw results on one page that needs nothing else: latency over time, heat, clock, percentiles, stages."""
+    """Draw results on one page that needs nothing else: latency over time, heat, clock, percentiles, stages.
+
+    An earlier page is written over; any other file at --out is refused.
+    """
     from agent.errors import StorageError
     from agent.files import write_whole
     from tools import report as pages
 
-    page = pages.page([named for path in results for named in _drawn(path)])
+    rows = [named for path in results for named in _drawn(path)]
+    _expect_page(out, results)
+    page = pages.page(
+        [(name, row) for name, row in rows if not isinstance(row, str)],
+        [(name, row) for name, row in rows if isinstance(row, str)],
+    )
     try:
         write_whole(out, page.encode())
     except OSError as error:
@@ -160,12 +168,27 @@ def edgetpu(
 
 
 def _drawn(path: Path) -> list[tuple[str, Any]]:
-    """The results in a file: one, or the rows of a sweep."""
+    """The results in a file: one, or the rows of a sweep, of which one without a result is its reason."""
     from agent import bench
     from agent.bench.sweep import measured
 
-    rows = measured(path.read_bytes()) if path.is_file() and path.stat().st_size < 2**28 else None
+    rows = measured(path.read_bytes(), str(path)) if path.is_file() and path.stat().st_size < 2**28 else None
     return [(path.name, bench.read(path))] if rows is None else [(f"{path.name}: {said}", row) for said, row in rows]
+
+
+def _expect_page(out: Path, results: list[Path]) -> None:
+    """Refuse to write over anything but an earlier page; an empty file is nobody's."""
+    from agent.errors import StorageError
+    from tools.report import BEGIN
+
+    try:
+        if any(out.exists() and path.exists() and out.samefile(path) for path in results):
+            raise UsageError(f"{out}: is one of the results to draw; name another file with --out")
+        begin = out.open("rb").read(len(BEGIN)) if out.is_file() else b""
+    except OSError as error:
+        raise StorageError(f"{out}: cannot be read: {error.strerror}") from None
+    if begin and begin != BEGIN.encode():
+        raise UsageError(f"{out}: is there and is no page of report; name another file with --out, or remove it")
 
 
 class UsageError(AgentError):

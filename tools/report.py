@@ -21,17 +21,25 @@ STYLE = (Path(__file__).parent / "report.css").read_text(encoding="utf-8")
 _STAGES = ("age", "preprocess", "invoke", "postprocess", "total")
 _MARKS = ((0.0, "0"), (-math.log10(0.5), "p50"), (1.0, "p90"), (2.0, "p99"), (3.0, "p99.9"))
 Named = tuple[str, Result]
+Failed = tuple[str, str]
 
 
-def page(results: Sequence[Named]) -> str:
+BEGIN = '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+"""Of each page; by it one is known again."""
+
+
+def page(results: Sequence[Named], failed: Sequence[Failed] = ()) -> str:
     """The whole page.
 
     Args:
         results: each with the name of its file.
+        failed: rows of a sweep without a result, each with its reason.
     """
-    body = "".join([_overview(results), _comparisons(results), *(_section(name, result) for name, result in results)])
+    body = "".join(
+        [_overview(results, failed), _comparisons(results), *(_section(name, result) for name, result in results)]
+    )
     return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f"{BEGIN}"
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
         '<meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">'
         f"<title>edge-agent bench</title><style>{STYLE}</style></head><body><main>"
@@ -39,7 +47,7 @@ def page(results: Sequence[Named]) -> str:
     )
 
 
-def _overview(results: Sequence[Named]) -> str:
+def _overview(results: Sequence[Named], failed: Sequence[Failed]) -> str:
     head = ("result", "frames/s", "p50 ms", "p90 ms", "p99 ms", "max ms", "", "scenario", "model", "board", "runtime")
     rows = []
     for name, result in results:
@@ -53,6 +61,8 @@ def _overview(results: Sequence[Named]) -> str:
         word = "valid" if result.valid else "not valid"
         cells = (name, *figures, word, TITLES[result.plan.scenario] + soak, env.model.name, env.board.model, runtime)
         rows.append(_row(cells, numbers=range(1, 6), style="" if result.valid else "bad"))
+    blank = ("-",) * 5
+    rows += [_row((name, *blank, f"failed: {why}", *[""] * 4), range(1, 6), "bad") for name, why in failed]
     return _table(head, rows, numbers=range(1, 6), style="overview")
 
 

@@ -5,9 +5,10 @@ Never random input: what post-processing costs depends on the scene (research on
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -29,11 +30,13 @@ class Footage:
         frames: uint8 (height, width, 3) BGR each.
         source: where they come from, without passwords.
         corrupt: frames that could not be decoded while these were recorded.
+        sha256: :func:`mark` of recorded files; empty for a camera and for rendered scenes.
     """
 
     frames: tuple[Pixels, ...]
     source: str
     corrupt: int = 0
+    sha256: str = ""
 
 
 def record(config: CameraConfig, count: int, clock: Callable[[], float] = time.monotonic) -> Footage:
@@ -42,7 +45,8 @@ def record(config: CameraConfig, count: int, clock: Callable[[], float] = time.m
     Raises:
         CameraError: no camera, no frame, or it belongs to another process.
     """
-    shown = parse(config.uri).shown
+    uri = parse(config.uri)
+    shown = uri.shown
     camera = Camera(msgspec.structs.replace(config, pace="fast", loop=False), clock=clock)
     try:
         camera.start()
@@ -53,7 +57,19 @@ def record(config: CameraConfig, count: int, clock: Callable[[], float] = time.m
         camera.stop()
     if not frames:
         raise CameraError(f"camera {shown}: no frame to measure with: {reason or 'it ended at once'}{held_by(reason)}")
-    return Footage(frames, shown, corrupt)
+    return Footage(frames, shown, corrupt, mark(frames) if uri.kind == "path" else "")
+
+
+def mark(frames: Sequence[Pixels]) -> str:
+    """By which the same frames are known again: sha256 over their sizes and each eighth row and column, in order.
+
+    A sixty-fourth of the bytes: a megabyte of 64 MiB, and a picture that is another one differs there too.
+    """
+    found = hashlib.sha256()
+    for frame in frames:
+        found.update(repr(frame.shape).encode())
+        found.update(frame[::8, ::8].tobytes())
+    return found.hexdigest()
 
 
 def take(read: Callable[[], Frame | None], count: int) -> tuple[Pixels, ...]:

@@ -54,7 +54,12 @@ class Setup:
         """Measure on recorded frames."""
         height, width = footage.frames[0].shape[:2]
         source = Source(
-            uri=footage.source, frames=len(footage.frames), width=width, height=height, corrupt=footage.corrupt
+            uri=footage.source,
+            frames=len(footage.frames),
+            width=width,
+            height=height,
+            corrupt=footage.corrupt,
+            sha256=footage.sha256,
         )
         scenario = self._scenario(footage)
         try:

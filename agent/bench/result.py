@@ -6,9 +6,13 @@ fields that they do not know; a field never changes its meaning within ``edge-ag
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Iterator
+from itertools import pairwise
+from math import isfinite
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
 from agent.bench.plan import Plan, Rules
 from agent.errors import StorageError
@@ -20,6 +24,24 @@ FORMAT = "edge-agent-bench/1"
 
 MOST_BYTES = 256 * 2**20
 """Of a result that is read: a day's soak has 2 MB."""
+
+
+LONGEST_S = 86_400.0
+"""Of one query, a day: no run is asked to last longer."""
+
+ROUNDED = 1e-6
+"""So much, as a share, a percentile may lie above the next one: a file may have been written by another program."""
+
+SKETCHED = 0.02
+"""The same of stages, whose percentiles come from sketches of 1 %."""
+
+Latency = Annotated[float, Meta(ge=0.0, le=LONGEST_S)]
+Moment = Annotated[float, Meta(ge=0.0, le=1e9)]
+Duration = Annotated[float, Meta(gt=0.0, le=1e9)]
+Rate = Annotated[float, Meta(gt=0.0, le=1e9)]
+Count = Annotated[int, Meta(ge=1)]
+Share = Annotated[float, Meta(ge=0.0, le=1e6)]
+"""Where a figure of a result may lie at all; wide, so that no honest file is refused."""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,16 +70,16 @@ class Window(Record, frozen=True, kw_only=True):
         disturbed: what kept the window from being a fair one.
     """
 
-    started_s: float
-    duration_s: float
-    queries: int
-    samples_per_s: float
-    p50_s: float
-    p90_s: float
-    p99_s: float
-    max_s: float
-    age_p50_s: float | None = None
-    age_p99_s: float | None = None
+    started_s: Moment
+    duration_s: Duration
+    queries: Count
+    samples_per_s: Rate
+    p50_s: Latency
+    p90_s: Latency
+    p99_s: Latency
+    max_s: Latency
+    age_p50_s: Latency | None = None
+    age_p99_s: Latency | None = None
     dropped: int | None = None
     soc_celsius: float | None = None
     accelerator_celsius: float | None = None
@@ -66,10 +88,10 @@ class Window(Record, frozen=True, kw_only=True):
     throttle_bits: int | None = None
     under_voltage: bool | None = None
     throttled: bool | None = None
-    others_cores: float | None = None
-    own_cores: float | None = None
-    waited_share: float | None = None
-    stolen_share: float | None = None
+    others_cores: Share | None = None
+    own_cores: Share | None = None
+    waited_share: Share | None = None
+    stolen_share: Share | None = None
     energy_joules: float | None = None
     rss_bytes: int | None = None
     disturbed: tuple[str, ...] = ()
@@ -86,13 +108,19 @@ class ModelFacts(Record, frozen=True, kw_only=True):
 
 
 class Source(Record, frozen=True, kw_only=True):
-    """Where the frames came from, and how many different ones there were."""
+    """Where the frames came from, and how many different ones there were.
+
+    Attributes:
+        sha256: of the pixels of recorded files, thinned; empty where the frames are other ones each time (a live
+            camera), where the address says them all (rendered scenes), and in files of an earlier version.
+    """
 
     uri: str
     frames: int
     width: int
     height: int
     corrupt: int = 0
+    sha256: str = ""
 
 
 class Environment(Record, frozen=True, kw_only=True):
@@ -122,8 +150,8 @@ class Start(Record, frozen=True, kw_only=True):
         model_step_bytes: what this process grew by when it loaded the model.
     """
 
-    load_s: float
-    first_invoke_s: float
+    load_s: Latency
+    first_invoke_s: Latency
     child_peak_rss_bytes: int
     model_step_bytes: int | None = None
 
@@ -142,15 +170,15 @@ class Score(Record, frozen=True, kw_only=True):
         mlperf: in which way this run is shorter or other than MLPerf's rule; empty when it is not.
     """
 
-    queries: int
-    duration_s: float
-    samples_per_s: float
-    p50_s: float
-    p90_s: float
-    p99_s: float
-    max_s: float
+    queries: Count
+    duration_s: Duration
+    samples_per_s: Rate
+    p50_s: Latency
+    p90_s: Latency
+    p99_s: Latency
+    max_s: Latency
     estimate_percentile: float
-    estimate_s: float | None
+    estimate_s: Latency | None
     mlperf: str
 
 
@@ -167,12 +195,12 @@ class Soak(Record, frozen=True, kw_only=True):
         energy_per_query_joules: over the whole run.
     """
 
-    steady_s: float | None
-    first_throttle_s: float | None
-    first_minute_per_s: float
-    steady_per_s: float
-    steady_p50_s: float
-    steady_p99_s: float
+    steady_s: Moment | None
+    first_throttle_s: Moment | None
+    first_minute_per_s: Rate
+    steady_per_s: Rate
+    steady_p50_s: Latency
+    steady_p99_s: Latency
     hottest_celsius: float | None
     energy_per_query_joules: float | None
 
@@ -223,12 +251,41 @@ def decode(data: bytes, origin: str) -> Result:
     """A result that was written by :func:`encode`, of this version or a later one of the same format.
 
     Raises:
-        StorageError: it is no such result; ``origin`` names it.
+        StorageError: it is no such result, or has figures that no run can have; ``origin`` names it.
     """
     try:
-        return msgspec.json.decode(data, type=Result)
+        result = msgspec.json.decode(data, type=Result)
     except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
         raise StorageError(f"{origin}: is no result of edge-agent bench ({FORMAT}): {no_json(error, Result)}") from None
+    expect_possible(result, origin)
+    return result
+
+
+def expect_possible(result: Result, origin: str) -> None:
+    """What each field by itself cannot tell: whether they fit each other.
+
+    Raises:
+        StorageError: no run has such figures; ``origin`` names the file.
+    """
+    if result.valid and result.invalid_because:
+        raise StorageError(f"{origin}: is no result of a run: valid is true beside reasons why it is not")
+    if not (result.valid or result.invalid_because):
+        raise StorageError(f"{origin}: is no result of a run: valid is false and invalid_because is empty")
+    for place, times, slack in _times(result):
+        if not all(isfinite(each) and each >= 0.0 for each in times):
+            raise StorageError(f"{origin}: is no result of a run: {place} has a time that cannot be")
+        if any(low > high * (1.0 + slack) for low, high in pairwise(times)):
+            raise StorageError(f"{origin}: is no result of a run: p50, p90, p99 and max of {place} do not rise")
+
+
+def _times(result: Result) -> Iterator[tuple[str, tuple[float, ...], float]]:
+    """Everything that has p50, p90, p99 and max, with its place and how exact it is."""
+    for number, window in enumerate(result.windows):
+        yield f"windows[{number}]", (window.p50_s, window.p90_s, window.p99_s, window.max_s), ROUNDED
+    if (score := result.score) is not None:
+        yield "score", (score.p50_s, score.p90_s, score.p99_s, score.max_s), ROUNDED
+    for name, stats in result.stages.items():
+        yield f"stages.{name}", (stats.p50_s, stats.p90_s, stats.p99_s, stats.max_s), SKETCHED
 
 
 def schema() -> dict[str, Any]:

@@ -91,6 +91,7 @@ class Run:
         self._plan, self._rules = plan, rules(plan)
         self._scenario, self._observer, self._clock = scenario, observer, clock
         self._told = told or Told()
+        self._threads = environment.runtime.num_threads
         self._facts = {"environment": environment, "created": created, "start": start}
         self._tally = Tally()
         self._windows: list[Window] = []
@@ -128,7 +129,12 @@ class Run:
         """The result as of now."""
         windows = tuple(self._windows)
         verdict = validity.judge(
-            windows, self._rules, is_soak=self._plan.soak, ended=ended, first_bits=self._first_bits
+            windows,
+            self._rules,
+            is_soak=self._plan.soak,
+            ended=ended,
+            first_bits=self._first_bits,
+            threads=self._threads,
         )
         return Result(
             ended=ended,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,12 +17,14 @@ LEAST_PAUSE_S = 10.0
 SHARE_OF_RUN = 0.05
 """A long soak is written ever more rarely: what is lost by a kill is at most this share of it."""
 
+_BEGIN = re.compile(rb'\s*\{\s*"format"\s*:\s*"edge-agent-(bench|sweep)/')
+
 
 class ResultFile:
     """One result in one file.
 
     Args:
-        path: where; a file that is there is written over.
+        path: where; a file that is there is written over (:func:`is_strange` says whether it may be).
         clock: monotonic seconds.
 
     Raises:
@@ -64,6 +67,22 @@ class ResultFile:
             write_whole(self.path, encode(result))
         except OSError as error:
             raise StorageError(f"{self.path}: the result cannot be written: {error.strerror}") from None
+
+
+def is_strange(path: Path) -> bool:
+    """Whether a file lies there that is no result, whole or partial, of a run or a sweep; an empty one is nobody's.
+
+    Raises:
+        StorageError: it cannot be looked into.
+    """
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            begin = file.read(200)
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be read: {error.strerror}; name another with --out") from None
+    return bool(begin) and _BEGIN.match(begin) is None
 
 
 def read(path: Path) -> Result:

@@ -20,9 +20,10 @@ import msgspec
 
 from agent import config as settings
 from agent.bench.plan import Plan, rules
-from agent.bench.result import Record, Result, decode
+from agent.bench.result import Record, Result, decode, expect_possible
 from agent.config import Config
 from agent.errors import AgentError, ConfigError, StorageError, UnavailableError
+from agent.wording import no_json
 
 KEYS = {
     "threads": "runtime.num_threads",
@@ -31,6 +32,8 @@ KEYS = {
     "model": "model.path",
 }
 """What can be swept, and the setting that it is."""
+
+_OPTIONS = {key: name for name, key in KEYS.items()}
 
 FORMAT: Literal["edge-agent-sweep/1"] = "edge-agent-sweep/1"
 
@@ -62,6 +65,12 @@ class Sweep(Record, frozen=True, kw_only=True):
 
     format: Literal["edge-agent-sweep/1"] = FORMAT
     rows: tuple[Row, ...] = ()
+
+
+class _Kind(Record, frozen=True, kw_only=True):
+    """What a file says that it is."""
+
+    format: str
 
 
 def combinations(asked: Sequence[str], config: Config) -> list[dict[str, Any]]:
@@ -218,17 +227,28 @@ def _figures(row: Row) -> str:
     return f"{score.samples_per_s:>10.1f}{score.p50_s * 1e3:>9.2f}{score.p99_s * 1e3:>9.2f}{heat:>7}  {word}"
 
 
-def measured(data: bytes) -> list[tuple[str, Result]] | None:
-    """Every row of a kept sweep that has a result, with its settings in words; None: it is no sweep."""
+def measured(data: bytes, origin: str) -> list[tuple[str, Result | str]] | None:
+    """Every row of a kept sweep: its settings in words, and its result or why it has none; None: it is no sweep.
+
+    Raises:
+        StorageError: a sweep with figures that no run can have; ``origin`` names the file.
+    """
     try:
-        found = msgspec.json.decode(data, type=Sweep)
-    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):
-        return None
-    return [(_said(row), row.result) for row in found.rows if row.result is not None] if found.rows else None
+        if msgspec.json.decode(data, type=_Kind).format != FORMAT:
+            return None
+        rows = msgspec.json.decode(data, type=Sweep).rows
+    except (msgspec.DecodeError, ValueError, TypeError, RecursionError) as error:
+        if not data.lstrip().startswith(b'{"format":"edge-agent-sweep/'):
+            return None
+        raise StorageError(f"{origin}: is no sweep of edge-agent bench ({FORMAT}): {no_json(error, Sweep)}") from None
+    for row in rows:
+        if row.result is not None:
+            expect_possible(row.result, f"{origin}: {_said(row)}")
+    return [(_said(row), row.result or row.error or "nothing was measured") for row in rows]
 
 
 def _said(row: Row) -> str:
-    words = [f"{key.partition('.')[2]}={value or 'none'}{_otherwise(row, key)}" for key, value in row.settings.items()]
+    words = [f"{_OPTIONS.get(key, key)}={value or 'none'}{_otherwise(row, key)}" for key, value in row.settings.items()]
     return ", ".join(words)
 
 

@@ -32,8 +32,8 @@ def tune(path: Path, changes: dict[str, Any]) -> Path:
         Where the old file lies.
 
     Raises:
-        ConfigError: the file cannot be changed without changing more than that.
-        StorageError: it is not ours to write.
+        ConfigError: the file cannot be changed without changing more than that, is a link, or is not ours to write.
+        StorageError: the disk refuses.
     """
     new = expect_changeable(path, changes)
     backup = path.with_name(path.name + BACKUP)
@@ -63,11 +63,11 @@ def expect_changeable(path: Path, changes: dict[str, Any]) -> str:
 
 def _expect_own(path: Path) -> None:
     if path.is_symlink():
-        raise StorageError(f"{path}: is a link; name the file itself")
+        raise ConfigError(f"{path}: is a link; name the file itself")
     if not path.is_file():
-        raise StorageError(f"{path}: is no file that can be changed")
+        raise ConfigError(f"{path}: is no file that can be changed")
     if not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
-        raise StorageError(f"{path}: is not ours to write; run it as the file's owner, or leave --tune away")
+        raise ConfigError(f"{path}: is not ours to write; run it as the file's owner, or leave --tune away")
 
 
 def _replace(path: Path, text: str) -> None:

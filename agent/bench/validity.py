@@ -45,7 +45,9 @@ def disturbed(window: Window) -> tuple[str, ...]:
     return tuple(tag for tag, is_so in zip(_TAGS, signs, strict=True) if is_so)
 
 
-def judge(windows: Sequence[Window], rules: Rules, *, is_soak: bool, ended: str, first_bits: int | None) -> Verdict:
+def judge(
+    windows: Sequence[Window], rules: Rules, *, is_soak: bool, ended: str, first_bits: int | None, threads: int
+) -> Verdict:
     """All that is to be said of a run.
 
     Args:
@@ -54,8 +56,9 @@ def judge(windows: Sequence[Window], rules: Rules, *, is_soak: bool, ended: str,
         is_soak: heat is what is looked for.
         ended: why it ended.
         first_bits: throttle bits before the run.
+        threads: of the interpreter.
     """
-    reasons = [*_too_short(windows, rules, ended), *_power(windows), *_company(windows)]
+    reasons = [*_too_short(windows, rules, ended), *_power(windows), *_company(windows, threads)]
     held_back = [*_throttling(windows, first_bits), *_clock(windows)]
     findings = held_back if is_soak else []
     if not is_soak:
@@ -83,16 +86,15 @@ def _power(windows: Sequence[Window]) -> list[str]:
     return [f"the board was under-volted in {len(low)} of {len(windows)} windows; mend the power supply"] if low else []
 
 
-def _company(windows: Sequence[Window]) -> list[str]:
+def _company(windows: Sequence[Window], threads: int) -> list[str]:
     found = []
     others = _mean([window.others_cores for window in windows])
     if others is not None and others > OTHERS_CORES:
         found.append(f"other processes kept {others:.2f} cores busy; stop them")
     waited = _mean([window.waited_share for window in windows])
     if waited is not None and waited > WAITED_SHARE:
-        found.append(
-            f"it stood in the run queue for {waited:.1%} of the time; too many threads, or other work beside it"
-        )
+        why = "too many threads, or other work beside it" if threads > 1 else "other work beside it"
+        found.append(f"it stood in the run queue for {waited:.1%} of a core's time; {why}")
     stolen = _mean([window.stolen_share for window in windows])
     if stolen is not None and stolen > STOLEN_SHARE:
         found.append(f"the host took {stolen:.1%} of the time from this virtual machine")

@@ -20,6 +20,9 @@ Every error becomes one line on stderr and the exit code of :mod:`agent.errors`;
     plain      wrong values of options in plain words
 """
 
-from agent.cli.entry import app, main
+try:
+    from agent.cli.entry import app, main
+except KeyboardInterrupt:  # Ctrl-C while this is being loaded: as entry.main ends on it
+    raise SystemExit(130) from None
 
 __all__ = ["app", "main"]

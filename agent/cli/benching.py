@@ -101,10 +101,22 @@ def bench(
         window_s=window,
         frames=frames,
     )
+    _expect_windows(plan)
     where = out or (None if as_json else _usual_name())
+    sweeping.expect_replaceable(where)
     wish = sweeping.Wish(sweep or [], config, tune, limit_p99_ms, limit_celsius, where)
     work = sweeping.sweep if sweep else _measure
     raise typer.Exit(work(settings, plan, wish, as_json=as_json))
+
+
+def _expect_windows(plan: Plan) -> None:
+    """Refuse a window that is longer than the run, which would go on until it is full."""
+    from agent.bench import rules
+
+    found = rules(plan)
+    run_s = found.longest_s or found.least_s
+    if plan.window_s is not None and plan.window_s > run_s:
+        raise typer.BadParameter(f"{plan.window_s:g} s is longer than the run of {run_s:g} s", param_hint="'--window'")
 
 
 def _usual_name() -> Path:

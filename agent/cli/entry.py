@@ -44,6 +44,10 @@ app.add_typer(model.model_app, name="model")
 app.add_typer(samples.samples_app, name="samples")
 
 
+INTERRUPTED = 130
+"""Ctrl-C where nothing had begun: what a shell says of it."""
+
+
 def _version(value: bool) -> None:
     if value:
         typer.echo(__version__)
@@ -73,6 +77,8 @@ def _run_app() -> int:
         app()
     except SystemExit as left:
         return left.code if isinstance(left.code, int) else int(bool(left.code))
+    except KeyboardInterrupt:  # before a command has taken the signal to itself
+        return INTERRUPTED
     except AgentError as error:
         sys.stderr.write(f"edge-agent: {error}\n")
         return error.exit_code

@@ -80,7 +80,8 @@ def ask(
 ) -> None:
     """Ask something of the agent on this board, as over MQTT, and print its replies, one line of JSON each.
 
-    Exits with 0 when it succeeded, 2 when the request was wrong, else 75 or the fault's own code.
+    Exits with 0 when it succeeded, 2 when the request was wrong, 75 when a benchmark is not valid, else 75 or the
+    fault's own code.
 
     Example: edge-agent ask loglevel level=debug for_s=60
     """
@@ -93,8 +94,15 @@ def ask(
         if save is not None and reply.status == "succeeded":
             saved.save(save, reply, partial(_part, folders, reply))
         typer.echo(json.dumps(saved.shown(reply, save, is_terminal=sys.stdout.isatty())))
-        code = 0 if reply.status == "succeeded" else EXIT.get(reply.code, 75)
+        code = _exit_code(reply)
     raise typer.Exit(code)
+
+
+def _exit_code(reply: Reply) -> int:
+    """A benchmark that is not to be believed ends as ``edge-agent bench`` does."""
+    if reply.status == "succeeded":
+        return 75 if reply.code == "not-valid" else 0
+    return EXIT.get(reply.code, 75)
 
 
 def _replies(folders: list[Path], asked: Asked, timeout_s: float | None) -> Iterator[Reply]:

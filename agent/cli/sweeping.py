@@ -91,6 +91,16 @@ def _expect_sense(settings: Config, wish: Wish, combinations: list[dict[str, Any
             expect_changeable(wish.config, changes)
 
 
+def expect_replaceable(out: Path | None) -> None:
+    """Refuse to write over anything but an earlier result: the configuration, a model, a picture."""
+    from agent.bench.store import is_strange
+
+    if out is not None and is_strange(out):
+        raise typer.BadParameter(
+            f"{out} is there and is no result of bench; name another file, or remove it", param_hint="'--out'"
+        )
+
+
 def _keep(out: Path | None, data: bytes) -> None:
     from agent.errors import StorageError
     from agent.files import write_whole
