@@ -24,7 +24,6 @@ from agent.bench.frames import MOST_BYTES, held_by, record, take
 from agent.bench.result import MOST_BYTES as MOST_RESULT_BYTES
 from agent.config import CameraConfig
 from agent.errors import StorageError
-from agent.files import write_whole
 from agent.records import Frame
 from tests.bench_fakes import make_run
 from tests.cases import COCO, edge_agent
@@ -162,20 +161,6 @@ def test_a_folder_with_one_good_picture_among_broken_ones_is_measured(assets: Pa
     assert done.returncode in {0, 75}, done.stderr
     source = load(out)["environment"]["source"]
     assert (source["frames"], source["corrupt"]) == (1, 1)
-
-
-def test_a_file_is_whole_or_the_old_one(tmp_path: Path) -> None:
-    path = tmp_path / "r.json"
-    write_whole(path, b"old")
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
-    try:
-        with pytest.raises(OSError, match="large"):
-            write_whole(path, b"x" * 10_000)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert path.read_bytes() == b"old"
-    assert [one.name for one in tmp_path.iterdir()] == ["r.json"], "nothing is left behind"
 
 
 def test_a_disk_that_fills_while_it_runs_costs_the_file_and_not_the_run(
