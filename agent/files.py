@@ -48,6 +48,20 @@ def write_whole(path: Path, data: bytes, *, safely: bool = True, mode: int | Non
         raise
 
 
+def remove(path: Path) -> bool:
+    """Remove a file, and wait until the disk has forgotten its name; False when there was none.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    sync_folder(path.parent)
+    return True
+
+
 def sync_folder(folder: Path) -> None:
     """Wait until the disk has the folder's names: what was moved or removed there stays so, where that can be asked.
 

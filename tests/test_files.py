@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent import files
-from agent.files import sync_folder, write_whole
+from agent.files import remove, sync_folder, write_whole
 
 
 def test_bytes_and_mode_arrive_and_nothing_lies_beside(tmp_path: Path) -> None:
@@ -93,3 +93,17 @@ def test_a_disk_that_fails_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(os, "fsync", broken)
     with pytest.raises(OSError, match="Input/output"):
         sync_folder(tmp_path)
+
+
+def test_what_is_removed_is_gone_and_the_disk_was_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Path] = []
+    monkeypatch.setattr("agent.files.sync_folder", told.append)
+    path = tmp_path / "a"
+    write_whole(path, b"one", safely=False)
+    assert remove(path)
+    assert not path.exists()
+    assert told == [tmp_path]
+    assert not remove(path)
+    assert told == [tmp_path]
+    with pytest.raises(OSError, match="directory"):
+        remove(tmp_path)

@@ -71,7 +71,7 @@ def structure(name: str) -> tuple[bytes, list[int]]:
     return whole, np.flatnonzero(free).tolist()
 
 
-@pytest.mark.filterwarnings("error::RuntimeWarning", "error::DeprecationWarning")
+@pytest.mark.filterwarnings("error", "ignore::ResourceWarning")
 @given(st.sampled_from(["rich", *GRAPHS]), EDITS)
 @EFFORT
 def test_edited_anywhere(tmp_path: Path, name: str, edits: list[tuple[str, int, bytes]]) -> None:
@@ -89,7 +89,7 @@ WORDS = [
 ]
 
 
-@pytest.mark.filterwarnings("error::RuntimeWarning", "error::DeprecationWarning")
+@pytest.mark.filterwarnings("error", "ignore::ResourceWarning")
 @given(st.sampled_from(["rich", *GRAPHS]), st.integers(0, 10**6), st.sampled_from(WORDS))
 @EFFORT
 def test_a_word_of_its_structure_replaced(tmp_path: Path, name: str, place: int, word: bytes) -> None:
@@ -99,7 +99,7 @@ def test_a_word_of_its_structure_replaced(tmp_path: Path, name: str, place: int,
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("error::RuntimeWarning", "error::DeprecationWarning")
+@pytest.mark.filterwarnings("error", "ignore::ResourceWarning")
 @pytest.mark.parametrize("name", ["rich", *GRAPHS])
 def test_many_bytes_of_its_structure_one_by_one(tmp_path: Path, name: str) -> None:
     whole, free = structure(name)

@@ -312,7 +312,7 @@ class TestDecoded:
         st.sampled_from([0.0, 0.5]),
     )
     @settings(max_examples=300, deadline=None)
-    @pytest.mark.filterwarnings("error::RuntimeWarning", "error::DeprecationWarning")
+    @pytest.mark.filterwarnings("error", "ignore::ResourceWarning")
     def test_what_is_no_number_never_passes_and_hides_nothing(self, rows: list[Any], threshold: float) -> None:
         outputs = decoded(*(list(column) for column in zip(*rows, strict=True)))
         with np.errstate(over="ignore"):
@@ -443,7 +443,7 @@ class TestZones:
         st.lists(st.tuples(st.integers(0, 160), st.integers(0, 160)), min_size=1, max_size=20),
     )
     @settings(max_examples=300, deadline=None)
-    @pytest.mark.filterwarnings("error::RuntimeWarning", "error::DeprecationWarning")
+    @pytest.mark.filterwarnings("error", "ignore::ResourceWarning")
     def test_inside_is_what_opencv_calls_inside(
         self, corners: list[tuple[int, int]], points: list[tuple[int, int]]
     ) -> None:
@@ -494,7 +494,7 @@ class TestRaw:
         assert answer.confidence.tolist() == [pytest.approx(0.6)]
 
     @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-    @pytest.mark.filterwarnings("error::RuntimeWarning", "error::DeprecationWarning")
+    @pytest.mark.filterwarnings("error", "ignore::ResourceWarning")
     def test_what_is_no_number_never_passes_and_hides_nothing(self, bad: float) -> None:
         for place in range(4):
             codes = np.zeros((4, 4))

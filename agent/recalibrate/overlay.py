@@ -21,8 +21,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from agent import files
 from agent.errors import ModelError, StorageError, UnavailableError
-from agent.files import sync_folder, write_whole
+from agent.files import write_whole
 from agent.model import RangePatch, apply, mapped
 from agent.recalibrate import typical
 from agent.records import Correction, Learned, Retuned
@@ -221,13 +222,9 @@ def remove(state: Path, base_sha256: str) -> bool:
     """
     path = _path(state, base_sha256)
     try:
-        path.unlink()
-        sync_folder(path.parent)
-    except FileNotFoundError:
-        return False
+        return files.remove(path)
     except OSError as error:
         raise StorageError(f"{path}: cannot be removed: {error.strerror}") from None
-    return True
 
 
 @dataclass(frozen=True, slots=True)

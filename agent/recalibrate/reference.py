@@ -13,8 +13,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from agent import files
 from agent.errors import ModelError, StorageError
-from agent.files import sync_folder, write_whole
+from agent.files import write_whole
 from agent.recalibrate.levels import Light
 from agent.records import Correction
 
@@ -131,10 +132,6 @@ def _write(path: Path, data: bytes) -> None:
 
 def _remove(path: Path) -> bool:
     try:
-        path.unlink()
-        sync_folder(path.parent)
-    except FileNotFoundError:
-        return False
+        return files.remove(path)
     except OSError as error:
         raise StorageError(f"{path}: cannot be removed: {error.strerror}") from None
-    return True
