@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import random
 import ssl
@@ -15,6 +16,7 @@ from agent.publish.home_assistant import Announcer, HomePlan
 from agent.publish.inbox import AlarmChange, Happening, StateChange
 from agent.publish.link import Accepted, Acked, Closed, Received, Refused, Subscribed
 from agent.publish.topics import Names, decode
+from agent.publish.wake import Wake
 from agent.records import Standing
 from tests.publish_fakes import WALL_S, Link, Rig, board_reading, health, identity, perf_report, sighting
 
@@ -698,3 +700,13 @@ def test_at_debug_each_dialling_and_each_message_is_told(caplog: pytest.LogCaptu
     rig.inbox.put_window(perf_report())
     rig.steps(6)
     assert not [line for line in caplog.messages if line.startswith("sent ")]
+
+
+def test_a_wake_that_nobody_uses_any_more_leaves_no_descriptor() -> None:
+    wake = Wake()
+    wake.set()
+    ends = wake._reader, wake._writer
+    assert all(end.fileno() >= 0 for end in ends)
+    del wake
+    gc.collect()
+    assert [end.fileno() for end in ends] == [-1, -1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import socket
+import weakref
 from contextlib import suppress
 
 
@@ -15,6 +16,9 @@ class Wake:
         self._reader.setblocking(False)
         self._writer.setblocking(False)
         self._is_set = False
+        # Threads may still wake a network that has ended, so the pair closes with its last user and not before.
+        for end in (self._reader, self._writer):
+            weakref.finalize(self, end.close)
 
     def fileno(self) -> int:
         """What a poll waits for."""
